@@ -21,6 +21,9 @@ _TARGET_VARIABLE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?\s+([\w.-]+\s*(?::{0
 _SET_SOMEHOW = re.compile(
     r"(?m)(?:^ +|\bexport\s+|\bdefine\s+|\$\(eval\s+)([\w.-]+)(?=\s*(?:(?::{0,3}|\?|\+|!)=|$))"
 )
+_CONDITION = re.compile(r"^ *if(?:n?eq|n?def)\b")
+_END_OF_CONDITION = re.compile(r"^ *endif\b")
+_DOUBLE_COLON = re.compile(r"^[^:=]*::(?![:=])")
 _INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
 _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
 _JUST_RECIPE = re.compile(r"^@?([\w-]+)((?:\s+[^:=]+|\s+\w+=\S+)*)\s*:(?!=)\s*(.*)$")
@@ -43,6 +46,7 @@ class Recipe:
     needs: list[str] = field(default_factory=list)
     own: dict[str, str] = field(default_factory=dict)  # variables that hold for this target alone
     unset: list[str] = field(default_factory=list)  # variables that it needs and nothing sets
+    given_by: object = None  # the rule that gave the lines
 
     @property
     def is_empty(self) -> bool:
@@ -79,10 +83,14 @@ def _read_make(
     seen.add(path)
     variables[_SOMEHOW] = " ".join((variables.get(_SOMEHOW, ""), *_SET_SOMEHOW.findall(text)))
     current: list[Recipe] = []
+    rule: object = None
+    depth = 0
     for number, line in _logical_lines(text):
         if line.startswith("\t"):
-            _add_line(current, line)
-        elif included := _INCLUDE.match(line):
+            _take_line(current, line, rule)
+            continue
+        depth += _count_condition(line)
+        if included := _INCLUDE.match(line):
             for name in _expand_variables(included[1], variables).split():
                 place = _find_included(path, name, read)
                 # It may set anything. What only a person's own `.env` sets is set nowhere.
@@ -93,10 +101,21 @@ def _read_make(
             _assign_variable(variables, assigned)
         elif private := _TARGET_VARIABLE.match(line):
             for started in _start_recipes(private[1], "", path, number, recipes):
-                if found := _MAKE_VARIABLE.match(private[2]):
-                    _assign_variable(started.own, found)
-        elif rule := _MAKE_RULE.match(line.partition("#")[0].rstrip()):
-            current = _start_recipes(rule[1], rule[2], path, number, recipes)
+                if own := _MAKE_VARIABLE.match(private[2]):
+                    _assign_variable(started.own, own)
+        elif found := _MAKE_RULE.match(line.partition("#")[0].rstrip()):
+            # Which of the rules within `ifeq` make takes is not known, and of `test::` all count.
+            rule = None
+            if depth == 0 and not _DOUBLE_COLON.match(line):
+                rule = (path, number)
+            current = _start_recipes(found[1], found[2], path, number, recipes, rule)
+
+
+def _count_condition(line: str) -> int:
+    """1 for a line that begins a condition, -1 for one that ends it, else 0."""
+    if _CONDITION.match(line):
+        return 1
+    return -int(_END_OF_CONDITION.match(line) is not None)
 
 
 def _assign_variable(variables: dict[str, str], assigned: re.Match[str]) -> None:
@@ -116,16 +135,32 @@ def _assign_variable(variables: dict[str, str], assigned: re.Match[str]) -> None
 
 
 def _start_recipes(
-    names: str, right: str, path: str, number: int, recipes: dict[str, Recipe]
+    names: str,
+    right: str,
+    path: str,
+    number: int,
+    recipes: dict[str, Recipe],
+    rule: object = None,
 ) -> list[Recipe]:
     needs, _, inline = right.partition(";")
     started = []
     for name in names.split():
         recipe = recipes.setdefault(name, Recipe(name, path, number))
         recipe.needs += [need for need in needs.split() if need != "|"]
-        _add_line([recipe], inline)
+        _take_line([recipe], inline, rule)
         started.append(recipe)
     return started
+
+
+def _take_line(recipes: list[Recipe], line: str, rule: object) -> None:
+    """A line of a rule's recipe. Of several rules that give a target a recipe, make runs the last
+    one; `rule` is None where all of them count.
+    """
+    for recipe in recipes:
+        if rule is not None and line.strip() and recipe.given_by != rule:
+            recipe.lines.clear()
+            recipe.given_by = rule
+    _add_line(recipes, line)
 
 
 def _add_line(recipes: list[Recipe], line: str) -> None:

@@ -20,6 +20,7 @@ from skillrun.repo.git import Repo, git_output, run_git
 from skillrun.validations.environment import find_python
 from skillrun.wall.commit import Contents, find_conversions, read_entries, write_entries
 from skillrun.wall.strays import Strays
+from skillrun.wall.surroundings import list_packages
 
 # What a repository's commands need and git does not hold.
 _INSTALLED = (".venv", "venv", "node_modules")
@@ -131,11 +132,13 @@ def _remove_worktree(repo: Path, root: Path, place: Path) -> None:
 
 def find_environments(original: Path, pythons: tuple[str, ...]) -> dict[str, Path]:
     """Name -> folder of the environments in which code of the repository would run: those that are
-    linked, and the one of an interpreter from elsewhere.
+    linked, and the one of an interpreter from elsewhere, also where that is the system's, as in a
+    container.
     """
     found = _list_installed(original, pythons)
     for folder in find_interpreter_folders(original, pythons):
-        if folder not in found.values() and (folder / "pyvenv.cfg").is_file():
+        is_environment = (folder / "pyvenv.cfg").is_file() or bool(list_packages(folder))
+        if folder not in found.values() and is_environment:
             found[str(folder)] = folder
     return {name: folder.resolve() for name, folder in found.items()}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,8 +37,15 @@ _HINTS = {
 }
 _CODE = (".py", ".pyc", ".pth", ".so", ".pyd", ".egg-link")
 _BYTECODE = "__pycache__"
+# Of a virtual environment, of a Python that was built, of Debian's.
+_PACKAGES = (
+    "lib/python3*/site-packages",
+    "lib/python3*/dist-packages",
+    "local/lib/python3*/dist-packages",
+)
 # More files than in any environment of a person; what lies behind them is not looked at.
 _MOST_FILES = 200_000
+_PACKAGES_FOLDER = re.compile(r"(?:site|dist)-packages/")
 # A larger one of an environment is not read.
 _SMALL = 1024 * 1024
 
@@ -57,9 +65,15 @@ class Surroundings:
         self._environments = dict(environments)
         self._own = dict(find_own_folders())
         self._were = dict(self._look_at_files({}))
+        self._compiled: dict[Path, _Seen] = {}
+        for path in self._list_compiled():
+            self._compiled[path] = _look_at_file(path, None, reads=False)
 
     def find_changes(self) -> Iterator[Finding]:
-        """One error for each file that is another one now, is new, or is gone."""
+        """One error for each file that is another one now, is new, or is gone. Bytecode that is new
+        or another one is removed: an interpreter would run it in the place of its module.
+        """
+        yield from self._remove_new_bytecode()
         now = dict(self._look_at_files(self._were))
         for key in sorted(self._were.keys() | now.keys()):
             rule, path = key
@@ -67,6 +81,36 @@ class Surroundings:
             if what is not None:
                 message = f"{path} {what} while this was verified"
                 yield Finding(rule, Severity.ERROR, message, path, hint=_HINTS[rule])
+
+    def _remove_new_bytecode(self) -> Iterator[Finding]:
+        """Removes from the folders for bytecode what was written meanwhile, which any interpreter
+        may have done for honest reasons: the next one compiles again. One error for each file that
+        stays.
+        """
+        for path in list(self._list_compiled()):
+            known = self._compiled.get(path)
+            if known is not None and _look_at_file(path, known, reads=False) == known:
+                continue
+            try:
+                path.unlink()
+                self._compiled.pop(path, None)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                message = (
+                    f"{path} came into being while this was verified, and stays: {error.strerror}"
+                )
+                hint = _HINTS[CHANGED_RULE]
+                yield Finding(CHANGED_RULE, Severity.ERROR, message, str(path), hint=hint)
+
+    def _list_compiled(self) -> Iterator[Path]:
+        """The files in every folder for bytecode."""
+        tops = [*self._own.values()]
+        for folder in self._environments.values():
+            tops += list_packages(folder)
+        for top in tops:
+            for path in _list_files(top, (".pyc",), bytecode=True):
+                yield top / path
 
     def _look_at_files(
         self, known: Mapping[tuple[str, str], _Seen]
@@ -76,12 +120,12 @@ class Surroundings:
                 key = (CHANGED_RULE, f"{name}/{path}")
                 yield key, _look_at_file(folder / path, known.get(key), reads=True)
         for name, folder in self._environments.items():
+            is_virtual = (folder / "pyvenv.cfg").is_file()
             for path in _list_environment(folder):
                 key = (NOT_THE_COMMIT_RULE, f"{name}/{path}")
-                yield (
-                    key,
-                    _look_at_file(folder / path, known.get(key), reads=_is_read_unasked(path)),
-                )
+                # The thousands of programs of a system are not read.
+                reads = _is_read_unasked(path) and (is_virtual or not path.startswith("bin/"))
+                yield key, _look_at_file(folder / path, known.get(key), reads=reads)
 
 
 def _say_what_changed(was: _Seen | None, now: _Seen | None) -> str | None:
@@ -122,23 +166,37 @@ def _digest_or_none(path: Path) -> str | None:
 
 
 def _is_read_unasked(path: str) -> bool:
-    """What an interpreter's start reads, and modules at the top: few files, which installers write
-    again.
+    """What an interpreter's start reads, programs, and modules at the top: few files, which
+    installers write again.
     """
-    return path.endswith((".pth", ".egg-link")) or "/" not in path.partition("site-packages/")[2]
+    if path.endswith((".pth", ".egg-link")):
+        return True
+    # "lib/python3.11/site-packages/celery/app.py" -> "celery/app.py"
+    inside = _PACKAGES_FOLDER.split(path, maxsplit=1)[-1]
+    return path.startswith("bin/") or path == "pyvenv.cfg" or "/" not in inside
 
 
 def _list_environment(folder: Path) -> Iterator[str]:
     """The code that lies in a virtual environment, and its programs."""
     yield "pyvenv.cfg"
     yield from _list_files(folder, ("",), "bin")
-    for packages in sorted(folder.glob("lib/python3*/site-packages")):
+    for packages in list_packages(folder):
         yield from _list_files(folder, _CODE, packages.relative_to(folder).as_posix())
 
 
-def _list_files(top: Path, endings: tuple[str, ...], below: str = "") -> Iterator[str]:
-    """Paths relative to `top`. Bytecode in its own folders is what interpreters write as they
-    go.
+def list_packages(folder: Path) -> list[Path]:
+    """Where an environment, or a Python of the system, keeps installed packages."""
+    found: list[Path] = []
+    for pattern in _PACKAGES:
+        found += sorted(folder.glob(pattern))
+    return found
+
+
+def _list_files(
+    top: Path, endings: tuple[str, ...], below: str = "", *, bytecode: bool = False
+) -> Iterator[str]:
+    """Paths relative to `top`; `bytecode`: those alone that lie in folders for bytecode, which
+    interpreters write as they go, and without it all others.
     """
     left = _MOST_FILES
     folders = [below]
@@ -148,10 +206,14 @@ def _list_files(top: Path, endings: tuple[str, ...], below: str = "") -> Iterato
             left -= 1
             path = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
-                if entry.name != _BYTECODE:
+                if bytecode or entry.name != _BYTECODE:
                     folders.append(path)
-            elif entry.name.endswith(endings):
+            elif entry.name.endswith(endings) and (not bytecode or _is_compiled(folder)):
                 yield path
+
+
+def _is_compiled(folder: str) -> bool:
+    return folder.rpartition("/")[2] == _BYTECODE
 
 
 def _scan_folder(folder: Path) -> Iterable[os.DirEntry[str]]:

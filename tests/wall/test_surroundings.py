@@ -17,10 +17,12 @@ import helpers
 import pytest
 import shops
 
+import skillrun
 from skillrun.core.verdict import Severity
 from skillrun.repo.git import open_repo
 from skillrun.reports.watchers import Silent
 from skillrun.validations.consent import Consent, Question
+from skillrun.wall.checkout import find_environments
 from skillrun.wall.surroundings import Surroundings
 from skillrun.wall.verification import Gaming, Verification
 from skillrun.wall.verify import Ask, verify
@@ -100,7 +102,6 @@ def test_files_that_another_environment_shares_may_get_or_lose_a_link(environmen
 def test_what_interpreters_and_installers_leave_is_no_change(environment: Path) -> None:
     around = Surroundings({".venv": environment})
     left = (
-        f"{SITE}/celery/__pycache__/b.pyc",
         f"{SITE}/pip.log",
         "share/doc.txt",
         f"{SITE}/celery/locale.json",
@@ -108,6 +109,43 @@ def test_what_interpreters_and_installers_leave_is_no_change(environment: Path) 
     helpers.write_files(environment, dict.fromkeys(left, "x\n"))
     (environment / SITE / "celery.pth").write_text("import celery\n")  # installed again
     assert describe_changes(around) == []
+
+
+def test_bytecode_that_came_meanwhile_is_removed(environment: Path) -> None:
+    """A .pyc with the right time and size is run in its module's place. What was there stays."""
+    folder = environment / SITE / "celery/__pycache__"
+    (folder / "kept.cpython-311.pyc").write_text("1")
+    around = Surroundings({".venv": environment})
+    set_back(folder / "app.cpython-311.pyc", "2")
+    (folder / "tasks.cpython-311.pyc").write_text("1")
+    assert describe_changes(around) == []
+    assert [path.name for path in folder.iterdir()] == ["kept.cpython-311.pyc"]
+
+
+def test_bytecode_of_skillruns_own_is_removed() -> None:
+    around = Surroundings({})
+    planted = Path(skillrun.__file__).parent / "core/__pycache__/planted.cpython-311.pyc"
+    planted.parent.mkdir(exist_ok=True)
+    planted.write_bytes(b"")
+    try:
+        assert list(around.find_changes()) == []
+        assert not planted.exists()
+    finally:
+        planted.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("packages", ["lib/python3.11/site-packages", "lib/python3/dist-packages"])
+def test_a_python_of_the_system_is_watched(packages: str, tmp_path: Path) -> None:
+    """As in a container, where nobody makes an environment."""
+    usr = tmp_path / "usr"
+    helpers.write_files(usr, {"bin/python3": "", f"{packages}/celery/app.py": "X = 1\n"})
+    found = find_environments(tmp_path / "repo", (str(usr / "bin/python3"),))
+    assert usr in found.values()
+    around = Surroundings({"usr": usr})
+    set_back(usr / packages / "celery/app.py", "X = 2\n")
+    assert describe_changes(around) == [
+        f"usr/{packages}/celery/app.py changed while this was verified"
+    ]
 
 
 def test_without_a_look_nothing_is_a_success() -> None:

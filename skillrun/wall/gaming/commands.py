@@ -47,6 +47,10 @@ _PIPEFAIL = re.compile(r"\bpipefail\b|^\s*shell:\s*bash\s*$", re.MULTILINE)
 _TESTER = (
     r"(?<![\w./-])(pytest|py\.test|unittest|tox|nox|trial|manage\.py test|make (test|check|ci))\b"
 )
+# What reads the code in a command line, and its types.
+_READER = (
+    r"(?<![\w./-])(ruff|flake8|pylint|mypy|pyright|black|isort|eslint|tsc|rubocop|golangci-lint)\b"
+)
 # What a profile says where it has no command of a kind.
 _NO_COMMAND = ("none", "unknown")
 # (what is weak in a command line, how a finding says it)
@@ -56,18 +60,21 @@ _WEAKNESSES = (
     (re.compile(r"\bset \+e\b"), "ignores the exit code"),
     # "pytest 2>&1 | tee log"
     (
-        re.compile(rf"^(?!.*\bpipefail\b).*{_TESTER}[^|;&]*(2>&1\s*)?\|(?!\|)&?\s*\w"),
+        re.compile(rf"^(?!.*\bpipefail\b).*({_TESTER}|{_READER})[^|;&]*(2>&1\s*)?\|(?!\|)&?\s*\w"),
         _PIPED,
     ),
     # "pytest || echo failed", and not "pytest || exit 1"
     (
-        re.compile(rf"{_TESTER}[^|;&]*\|\|(?!\s*(exit\s+[1-9$]|false\b|true\b|:))"),
+        re.compile(rf"({_TESTER}|{_READER})[^|;&]*\|\|(?!\s*(exit\s+[1-9$]|false\b|true\b|:))"),
         "ignores the exit code",
     ),
     (
         re.compile(r"(?<!make)(?<!MAKE\))(?<!curl)\s(-k|--ignore|--ignore-glob|--deselect)\b"),
         "leaves tests out",
     ),
+    (re.compile(r"\bif\s+(false|!\s*true)\b"), "runs nothing where it should"),
+    # "ruff check . &", and not "a && b", "a &>log"
+    (re.compile(r"[^&>|]&\s*$"), "is not waited for"),
     (
         re.compile(r"--(collect-only|co|exit-zero|setup-plan|passWithNoTests|no-verify)\b"),
         "checks nothing, or less",
@@ -75,6 +82,8 @@ _WEAKNESSES = (
 )
 # "", "true", "@echo no tests", "exit 0".
 _NO_PROGRAM = re.compile(r"^@?-?(\s*(exit 0|(true|:|echo|printf)(\s[^;&|]*)?))?\s*$")
+# "ruff check . --version"
+_ONLY_SHOWS = re.compile(rf"({_TESTER}|{_READER})[^|;&]*\s--(version|help)\b")
 _RUNS_NOTHING = "runs nothing"
 _MAY_FAIL = re.compile(r"\s*-?\s*(continue-on-error|allow_failure):\s*true")
 
@@ -88,7 +97,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         elif file.path.rpartition("/")[2] in MAKEFILES or file.path.endswith(".mk"):
             yield from _check_make_settings(file)
             if file.old is None:
-                yield from _check_new_makefile(file)
+                yield from _check_new_makefile(file, _list_base_targets(diff))
             else:
                 yield from _check_makefile(file)
         elif is_pipeline(file.path):
@@ -205,7 +214,7 @@ def _check_commands(
             message = f"commands.{kind} was {quoted(was)} and is {quoted(now or 'gone')}"
             yield taken(ID, file, line, message)
             continue
-        for words in sorted(find_weaknesses(str(now)) - find_weaknesses(was)):
+        for words in sorted(_find_recipe_weaknesses(str(now)) - _find_recipe_weaknesses(was)):
             message = f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}"
             yield taken(ID, file, line, message)
 
@@ -223,7 +232,7 @@ def _check_first_commands(
         if kind in old or not isinstance(now, str) or now in _NO_COMMAND:
             continue
         line = document.line(("commands", kind))
-        for words in sorted(find_weaknesses(now)):
+        for words in sorted(_find_recipe_weaknesses(now)):
             yield taken(ID, file, line, f"commands.{kind} {words}: {quoted(now)}")
 
 
@@ -252,14 +261,25 @@ def _check_make_settings(file: File) -> Iterator[Finding]:
             yield taken(ID, file, line, f"{message}: {quoted(setting)}")
 
 
-def _check_new_makefile(file: File) -> Iterator[Finding]:
+def _list_base_targets(diff: Diff) -> set[str]:
+    """The checking targets of the base's own makefiles. One that a new makefile gives again runs in
+    the place of theirs.
+    """
+    found: set[str] = set()
+    for name in MAKEFILES:
+        found |= _read_recipes(name, diff.before.texts.get(name)).keys()
+    return found & _CHECKING_TARGETS
+
+
+def _check_new_makefile(file: File, given: set[str]) -> Iterator[Finding]:
     """Yields an error for each target of a new makefile that checks too little, since it runs from
-    now on, and a warning where make reads this file before a Makefile.
+    now on, and a warning where make reads this file before a Makefile. `given`: the targets that
+    the base has.
     """
     for name, recipe in sorted(_read_recipes(file.path, file.new).items()):
         if name not in _CHECKING_TARGETS:
             continue
-        if name in _TEST_TARGETS and _runs_nothing(recipe):
+        if (name in _TEST_TARGETS or name in given) and _runs_nothing(recipe):
             message = f"the target {name} runs nothing: {quoted(recipe.lines[0])}"
             yield taken(ID, file, recipe.line, message)
             continue
@@ -313,7 +333,7 @@ def _check_recipe(file: File, was: Recipe, now: Recipe) -> Iterator[Finding]:
     for line in was.lines:
         known |= _find_recipe_weaknesses(line)
     # A line that only says something is usual beside others that run.
-    if len(now.lines) > 1:
+    if any(_RUNS_NOTHING not in _find_recipe_weaknesses(line) for line in now.lines):
         known.add(_RUNS_NOTHING)
     is_weaker = False
     for line in now.lines:
@@ -338,6 +358,8 @@ def _find_recipe_weaknesses(line: str) -> set[str]:
     # A leading `-` tells make to ignore the exit code.
     if re.match(r"@?-", line):
         weaknesses.add("ignores the exit code")
+    if _ONLY_SHOWS.search(line):
+        weaknesses.add(_RUNS_NOTHING)
     return weaknesses
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
-_SPECIAL = re.compile(r"^\.(IGNORE|RECIPEPREFIX|ONESHELL)\b(.*)$")
+_SPECIAL = re.compile(r"^(?:\s*\$[({]eval\s+)?\.(IGNORE|RECIPEPREFIX|ONESHELL)\b(.*)$")
 _ASSIGNED = re.compile(
     r"^\s*(?:export\s+|override\s+)*(?:[\w.%-]+\s*::?\s*)?"
     r"(SHELL|\.SHELLFLAGS|MAKEFLAGS|GNUMAKEFLAGS|MFLAGS|\.RECIPEPREFIX)\s*(?::{0,3}|\?|\+|!)=\s*(.*)$"
