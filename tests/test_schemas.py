@@ -72,6 +72,7 @@ def test_a_schema_is_valid_and_says_what_it_is(path: Path) -> None:
         "verification",
         "scaffold",
         "ledger-anchor",
+        "proof-statement",
         "telemetry",
     ),
 )
@@ -125,10 +126,15 @@ def test_the_report_uses_the_words_of_the_code(name: str, words: Any) -> None:
     assert enums(report, name) == {str(word) for word in words}
 
 
-@pytest.mark.parametrize("name", ["report.v1.json", "proof.v1.json"])
+@pytest.mark.parametrize("name", ["report.v1.json", "proof.v1.json", "proof-statement.v1.json"])
 def test_a_risk_has_the_grades_of_the_code(name: str) -> None:
     risks = {"properties": {"risks": schema(name)["properties"]["risks"]}}
     assert enums(risks, "grade") == {str(word) for word in RiskGrade}
+
+
+@pytest.mark.parametrize("name", ["proof.v1.json", "proof-statement.v1.json"])
+def test_a_proof_knows_every_guarantee_of_a_spec(name: str) -> None:
+    assert enums(schema(name), "declared") == enums(schema("job-spec.v1.json"), "guarantee")
 
 
 def test_the_report_names_nothing_that_the_code_lacks() -> None:

@@ -40,6 +40,7 @@ from skillrun.cli.options import (
     Schedule,
     SkillPath,
     Spec,
+    StatementFile,
     TimeLimit,
     Trust,
     TrustCommands,
@@ -330,6 +331,7 @@ def prove(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Repeat some schedules with a real worker.")
     ] = False,
+    intoto: StatementFile = None,
     all_: EveryJob = False,
     acks_late: AcksLate = False,
     trust: Trust = False,
@@ -343,9 +345,9 @@ def prove(
     if all_:
         from skillrun.cli.commands.prove_all import check_alone, prove_all
 
-        check_alone(handler, spec, set_, schedule, pytest, list_, confirm)
+        check_alone(handler, spec, set_, schedule, pytest, list_, confirm, intoto)
         return prove_all(repo, trust, acks_late=acks_late, json=json)
-    asked = Asked(schedule, pytest, list_, confirm, verbose, acks_late)
+    asked = Asked(schedule, pytest, list_, confirm, verbose, acks_late, intoto)
     return run_proof(repo, spec, set_, asked, trust, json, handler=handler)
 
 

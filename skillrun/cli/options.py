@@ -37,6 +37,10 @@ PytestFile = Annotated[
     Path | None,
     typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test."),
 ]
+StatementFile = Annotated[
+    Path | None,
+    typer.Option("--intoto", metavar="FILE", help="State it about the commit, to be signed."),
+]
 AcksLate = Annotated[
     bool, typer.Option("--acks-late", help="Only: may it be acknowledged once it is done?")
 ]

@@ -481,6 +481,15 @@ def _dirty_paths(root: Path) -> set[str]:
     return ({name[3:].rstrip("/") for name in found} - copies) | _dirty_submodules(root)
 
 
+def list_uncommitted(repo: Repo, *, read: Iterable[str] = ()) -> list[str]:
+    """Paths that HEAD does not hold as they are, sorted: what git says, and those of the files that
+    were `read`, ignored ones too. A submodule is one path.
+    """
+    if repo.head is None:
+        return sorted({*_dirty_paths(repo.root), *read})
+    return sorted(_dirty_paths(repo.root) | _unlike_commit(repo.root, repo.head, read))
+
+
 def count_uncommitted(repo: Repo) -> int:
     """How many changes HEAD does not hold; an untracked folder is one."""
     listing = ("status", "--porcelain=v1", "-z", "--no-renames", _OWN_FILES)

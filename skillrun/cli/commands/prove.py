@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.case import open_case
 from skillrun.cli.commands.common import pairs, print_json
+from skillrun.cli.commands.prove_statement import (
+    check_new_file,
+    check_whole,
+    require_commit,
+    write_statement,
+)
 from skillrun.cli.commands.signals import ended_by_signals
 from skillrun.core.errors import Blocked, Misuse
 from skillrun.proof.acks_late import EXIT_CODES as ACKS_LATE_CODES
@@ -37,6 +43,7 @@ class Asked:
     confirm: bool = False
     verbose: bool = False
     acks_late: bool = False  # only whether its library may acknowledge it once it is done
+    intoto: Path | None = None  # where the whole proof is stated about its commit
 
 
 def prove(
@@ -54,7 +61,7 @@ def prove(
     """
     from skillrun.reports.watchers import watcher_for
 
-    _check_options(asked)
+    _check_options(asked, set_, handler)
     if handler is not None and spec is not None:
         raise Misuse("HANDLER and --spec: which of them?", hint="leave one of them out")
     if asked.pytest_file is not None:
@@ -70,6 +77,8 @@ def prove(
     case = open_case(repo, spec, pairs("--set", set_))
     target = _make_target(case, asked, drafted)
     options += " --acks-late" * asked.acks_late
+    if asked.intoto is not None:
+        require_commit(case.repo, target)
     ask_to_prove(case, target, watcher, trust)
     with ended_by_signals(), _make_progress(json=json) as progress:
         proof = _run_proof(target, asked.schedule, asked.listing, progress)
@@ -83,8 +92,7 @@ def prove(
         print_json(report)
     else:
         _show_report(report, options, watcher, asked)
-    if asked.pytest_file is not None:
-        _write_test(report, target, case, asked.pytest_file, json)
+    _write_files(report, proof, target, case, asked, json)
     return _choose_exit_code(report)
 
 
@@ -128,10 +136,12 @@ def _finish_writing(repo: Path) -> None:
     open_to_write(repo)
 
 
-def _check_options(asked: Asked) -> None:
+def _check_options(asked: Asked, set_: list[str], handler: str | None) -> None:
     from skillrun.proof.schedule import parse_schedule
 
     schedule, pytest_file, listing = asked.schedule, asked.pytest_file, asked.listing
+    if asked.intoto is not None:
+        check_whole(asked.intoto, (set_, handler, schedule, listing, asked.acks_late))
     if asked.acks_late and (asked.confirm or listing or pytest_file):
         hint = "leave out --confirm, --list and --pytest"
         raise Misuse("--acks-late answers one question", hint=hint)
@@ -139,16 +149,8 @@ def _check_options(asked: Asked) -> None:
         parse_schedule(schedule)
     if listing and (schedule or pytest_file):
         raise Misuse("--list runs no schedule", hint="leave out --schedule and --pytest")
-    if pytest_file is not None and pytest_file.exists():
-        raise Misuse(
-            f"--pytest {pytest_file}: exists already",
-            hint="name a new file; nothing is overwritten",
-        )
-    if pytest_file is not None and not pytest_file.parent.is_dir():
-        raise Misuse(
-            f"--pytest {pytest_file}: there is no such folder",
-            hint="name a file in a folder that exists",
-        )
+    if pytest_file is not None:
+        check_new_file("--pytest", pytest_file)
 
 
 def ask_to_prove(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
@@ -228,14 +230,29 @@ def _show_plan(proof: Proof, target: Target, watcher: Silent, json: bool) -> Non
             watcher.show(shown)
 
 
+def _write_files(
+    report: dict[str, Any], proof: Proof, target: Target, case: JobCase, asked: Asked, json: bool
+) -> None:
+    """The test and the statement, where they were asked for."""
+    if asked.pytest_file is not None:
+        _write_test(report, target, case, asked.pytest_file, json)
+    if asked.intoto is not None:
+        _tell_written(write_statement(asked.intoto, report, proof, target, case.repo), json)
+
+
 def _write_test(
     report: dict[str, Any], target: Target, case: JobCase, file: Path, json: bool
 ) -> None:
     """Writes the first witness that has a schedule as a regression test."""
     from skillrun.proof.export import write_test
+
+    _tell_written(write_test(report, target, case.root, file), json)
+
+
+def _tell_written(said: str, json: bool) -> None:
+    """On stderr where standard output is one document."""
     from skillrun.reports.watchers import show
 
-    said = write_test(report, target, case.root, file)
     if json:
         print(said, file=sys.stderr)
     else:
