@@ -246,9 +246,15 @@ _SQL_PASSWORD = re.compile(
     r"(?i)(\b(?:(?:alter|create)[ \t]+(?:user|role|group|login)\b[^\n;]{0,200}?\bpassword"
     r"|(?:alter|create)[ \t]+user\b[^\n;]{0,200}?\bidentified[ \t]+(?:with[ \t]+[\w'\"]{1,60}["
     r" \t]+)?(?:by|as)"
+    r"|set[ \t]+password[ \t]+for[ \t]+[^\n;=]{1,100}?"
     r"|grant\b[^\n;]{0,200}?\bidentified[ \t]+by|^[ \t]*identified[ \t]+by)[ \t]*=?[ \t]*)"
-    r"(?!'%)'(?!\[masked\]')[^'\n]{1,256}'",
+    r"(?:(?!'%)'(?!\[masked\]')[^'\n]{1,256}'|(?!\"%)\"(?!\[masked\]\")[^\"\n]{1,256}\")",
     re.MULTILINE,
+)
+# A line of a Dockerfile, of redis.conf.
+_SETTING_LINE = re.compile(
+    rf"(?m)^([ \t]*ENV[ \t]+[A-Z0-9_]{{0,40}}(?:PASSWORD|PASSWD|SECRET|TOKEN|_KEY|_PASS)[ \t]+){_QUOTED_OR_NOT}"
+    rf"|((?:^|\bCONFIG[ \t]+SET[ \t]+)(?:requirepass|masterauth)[ \t]+){_QUOTED_OR_NOT}"
 )
 _PASSIN = re.compile(r"(-pass(?:in|out)?[ \t]+[\"']?pass:)(?!\[masked\])[^\s\"']{1,256}")
 _NETRC = re.compile(
@@ -271,6 +277,59 @@ _REGISTRY = re.compile(
 _KEY_DATA = re.compile(
     r"(?i)(client-key-data\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?)(?!\[masked\])[A-Za-z0-9+/=]{8,}"
 )
+
+# A command as a list of its words, as every CalledProcessError prints it: ['curl', '-u', 'bob:x'].
+_WORD_OF_COMMAND = r"(?:'[^'\n]{0,300}'|\"[^\"\n]{0,300}\")"
+_COMMAND_LIST = re.compile(rf"\[{_WORD_OF_COMMAND}(?:,[ ]?{_WORD_OF_COMMAND}){{1,60}}\]")
+_WORDS_OF_LIST = re.compile(_WORD_OF_COMMAND)
+# A program and one of its options; of these the password follows.
+_PASSWORD_OPTION = re.compile(
+    r"(?:sshpass -p|redis-cli -a|sqlcmd -P|mongo\w* -p|ldap\w+ -w"
+    r"|\S* --?(?:[a-z]+-){0,3}(?i:password|passwd|passphrase|pass|pwd|token|secret|api-key|access-key"
+    r"|secret-key|account-key|auth-key|license-key))\Z"
+)
+_LOGIN_OPTION = re.compile(r"(?:docker|podman|helm|az|oc) -p\Z")
+_PAIR_OPTION = re.compile(r"(?:curl|wget|https?|xh) (?:-u|--user|--proxy-user|-U|-a|--auth)\Z")
+_PASSWORD_OF_PAIR = re.compile(r"(?<=:).+", re.DOTALL)
+_ATTACHED = re.compile(r"(?:mysql\w*|mariadb[\w-]*) -p.")
+_NO_PASSWORD = re.compile(r"-|\$[A-Z_]|\Z")
+
+
+def _mask_command_lists(text: str) -> str:
+    return _COMMAND_LIST.sub(_masked_list, text)
+
+
+def _masked_list(match: re.Match[str]) -> str:
+    """The list with a password in it as `[masked]`, in the quotes that stood there."""
+    program = match[0][len("['") :].partition(match[0][1])[0].rpartition("/")[2]
+    before: list[str] = []
+
+    def replaced(found: re.Match[str]) -> str:
+        quote, word = found[0][0], found[0][1:-1]
+        shown = _mask_word(program, before, word)
+        before.append(word)
+        return f"{quote}{shown}{quote}"
+
+    return _WORDS_OF_LIST.sub(replaced, match[0])
+
+
+def _mask_word(program: str, before: list[str], word: str) -> str:
+    """One word of a command, without what is a password in it."""
+    if _ATTACHED.match(f"{program} {word}"):
+        return f"-p{MASK}"
+    if _NO_PASSWORD.match(word) or _NO_SECRET.match(word):
+        return word
+    option = " ".join((program, *before[-1:]))
+    if _PAIR_OPTION.match(option):
+        return _PASSWORD_OF_PAIR.sub(MASK, word)
+    if _PASSWORD_OPTION.match(option) or _is_login(option, before):
+        return MASK
+    return word
+
+
+def _is_login(option: str, before: list[str]) -> bool:
+    return "login" in before and _LOGIN_OPTION.match(option) is not None
+
 
 # -- by their name
 
@@ -297,6 +356,7 @@ _NAMED = re.compile(
     rf"(?i)(?P<name>{_SECRET_WORDS})(?:{_SUFFIX})?"
     r"(?P<separator>[ \t]?:[ \t]?[A-Za-z][\w.\[\] |]{0,40}=[ \t]?"  # an annotation: password: str = "..."
     r"|\\?[\"']?\]?[ \t]{0,3}(?:=>|:=|==|[:=])[ \t]{0,3}(?:[|>][+-]?\n[ \t]{1,20})?)"
+    r"(?:[bBrRuU]{1,2}(?=[\"']))?"  # bytes of Python: password=b"..."
     r"(?P<value>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
     r"|\\\"(?:[^\"\\\n]|\\[^\"\n])*\\\"|\\'(?:[^'\\\n]|\\[^'\n])*\\'"
     r"|(?:\\?[\"'])?[^\s\"'&;]*[^\s\"'&;,)\]}>\\])"
@@ -590,6 +650,7 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _masks_all(_COOKIE, rf"\1{MASK}"),
     _masks_group(_SESSION),
     _masks_all(_BEARER, rf"\1{MASK}"),
+    _mask_command_lists,
     _masks_group(_QUOTED_PAIR),
     _masks_group(_COMMAND_LINE),
     _masks_group(_DIRECTORY),
@@ -597,6 +658,7 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _masks_group(_REDIS_AUTH),
     _masks_group(_SQL_PASSWORD),
     _masks_group(_OPTION),
+    _masks_group(_SETTING_LINE),
     _masks_group(_PASSIN),
     _masks_group(_NETRC),
     _masks_group(_PGPASS),
