@@ -5,6 +5,7 @@ Nothing is drawn by lot: the same value gives the same others in the same order.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import re
@@ -199,7 +200,9 @@ def _change_date(value: str, date: re.Match[str]) -> Iterator[str]:
     for month, number in _BORDERS:
         yield f"{before}{_LEAP_YEAR}-{month:02d}-{number:02d}{after}"
     for days in (*_DAYS, *range(3, MOST)):
-        yield f"{before}{day + datetime.timedelta(days)}{after}"
+        # "9999-12-31" is a usual way to say that there is no end: no day comes after it.
+        with contextlib.suppress(OverflowError):
+            yield f"{before}{day + datetime.timedelta(days)}{after}"
 
 
 def _list_months(value: str) -> Iterator[str]:

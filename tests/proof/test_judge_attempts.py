@@ -138,6 +138,19 @@ def test_two_deaths_may_end_what_may_happen_once(guarantee: str, expected: list[
     assert rules(attempts._judge_untried_after_death, seen, judged) == expected
 
 
+def test_a_death_before_another_effect_is_not_excused_by_what_may_happen_once() -> None:
+    """The charge comes before the mail that may be lost, and was never made."""
+    made = spec("at_most_once")
+    charge = made.effects[0].model_copy(update={"name": "charge", "guarantee": "keyed"})
+    made = made.model_copy(update={"effects": (charge, *made.effects)})
+    once = replace(history("once", [*effect("charge"), *DONE]), dead_letters=0)
+    judged = against(made, once, facts=BootFacts(bounded_kills=True))
+    for before, expected in (([], ["attempts.too-few"]), (effect("charge"), [])):
+        killed = [*before, fault("kill", "before:commit#1"), KILLED]
+        seen = history("kill@before:commit#1", killed, dead_letters=1)
+        assert rules(attempts._judge_untried_after_death, seen, judged) == expected
+
+
 def test_a_dead_letter_that_comes_after_the_message_was_let_go() -> None:
     tries = [[MET, raised(AWAY), retry(delay), ACKED] for delay in (10.0, 20.0)]
     let_go: Any = ("settled", {"how": "dead", "delay": 0.0})

@@ -49,6 +49,8 @@ KINDS: dict[str, Any] = {
     "email": "ann@example.org",
     "reference with a year": "ORD-2024-00017",
     "day within": "digest-2024-01-31/berlin",
+    "last day of all": "9999-12-31",
+    "last day of all within": "contract-9999-12-31-A7",
 }
 
 

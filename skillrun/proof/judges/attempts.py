@@ -280,7 +280,7 @@ def _judge_untried_after_death(history: History, reference: Reference) -> Iterat
     schedule, most = history.schedule, reference.max_attempts
     if most is None or not reference.facts.bounded_kills:
         return
-    if dead_letters.may_be_lost_by_death(reference):
+    if dead_letters.may_be_lost_by_death(history, reference):
         return
     if schedule.family not in ("kill", "double-kill") or not schedule.kills:
         return

@@ -83,7 +83,7 @@ def _judge_given_up_after_death(history: History, reference: Reference) -> Itera
     then what the death left behind is in the way of the next attempts.
     """
     schedule, most = history.schedule, reference.max_attempts
-    if schedule.family != "kill" or schedule.lose or may_be_lost_by_death(reference):
+    if schedule.family != "kill" or schedule.lose or may_be_lost_by_death(history, reference):
         return
     if most is None or schedule.kills >= most:
         return
@@ -94,20 +94,33 @@ def _judge_given_up_after_death(history: History, reference: Reference) -> Itera
         yield Judgement(Verdict.REFUTED, "dead-letter.after-death", said, expected="0", seen="1")
 
 
-def may_be_lost_by_death(reference: Reference) -> bool:
+def may_be_lost_by_death(history: History, reference: Reference) -> bool:
     """Whether a death may lose the job, and with it its dead letter: what is done at most once is
-    marked first, and a death may come between.
+    marked first, and a death may come between. The effects that come before it must have taken
+    place by then.
     """
-    return any(effect.guarantee == "at_most_once" for effect in reference.effects)
+    at_most_once = _name_at_most_once(reference)
+    if not at_most_once:
+        return False
+    done = {call["effect"] for call in history.performed()}
+    for call in reference.once.performed():
+        if call["effect"] in at_most_once:
+            return True
+        if call["effect"] not in done:
+            return False
+    return True
+
+
+def _name_at_most_once(reference: Reference) -> set[str]:
+    """The names of the effects that may take place at most once."""
+    return {effect.name for effect in reference.effects if effect.guarantee == "at_most_once"}
 
 
 def is_outcome_unknown(history: History, reference: Reference) -> bool:
     """Whether an effect failed that may happen at most once, and may have happened: giving it to a
     person is as good as trying again.
     """
-    at_most_once = {
-        effect.name for effect in reference.effects if effect.guarantee == "at_most_once"
-    }
+    at_most_once = _name_at_most_once(reference)
     for fault in history.schedule.faults:
         # "before:email#1" -> "email"
         effect = fault.at.partition(":")[2].rpartition("#")[0]
@@ -199,7 +212,7 @@ def _judge_letters_of_given_up(
     if seen > 1:
         yield _refute_repeated_letter(seen)
         return
-    if schedule.has_crash and may_be_lost_by_death(reference):
+    if schedule.has_crash and may_be_lost_by_death(history, reference):
         return
     if _was_done_after_all(history, reference):
         # After a death, what had been done before it was skipped, and the error with it.
