@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.places import is_taken_for_tests
-from skillrun.repo.python import Definition, Project
+from skillrun.repo.python import Definition
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
@@ -161,7 +161,7 @@ class _Publishers:
     """The functions of one side that lead to a job's handler and need nothing to be called."""
 
     def __init__(self, sources: CommitSources, handler: str) -> None:
-        self.project = Project(sources)
+        self.project = sources.project
         self.sweeps: dict[str, Definition] = {}
         # Function -> those on its way to the handler, itself among them.
         self._ways: dict[ast.AST, set[ast.AST]] = {}

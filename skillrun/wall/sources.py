@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from skillrun.repo.python import Project
 from skillrun.repo.tree import glob_pattern
+from skillrun.wall.watched.reach import Reach
 
 
 def _read_nothing() -> Mapping[str, str]:
@@ -20,6 +22,7 @@ class CommitSources:
     def __init__(self, load: Callable[[], Mapping[str, str]] = _read_nothing) -> None:
         """`load` gives path -> text; it is called when the first look asks."""
         self._load = load
+        self._reached: dict[tuple[str, ...], Reach] = {}
 
     @cached_property
     def texts(self) -> Mapping[str, str]:
@@ -55,6 +58,24 @@ class CommitSources:
         """The paths that match a glob as a whole."""
         pattern = glob_pattern(glob)
         return tuple(path for path in self.files if pattern.fullmatch(path))
+
+    @cached_property
+    def project(self) -> Project:
+        """The Python of this commit, one for all looks: each file is parsed, and each name followed,
+        once.
+        """
+        return Project(self)
+
+    def reach_from(self, names: Iterable[str]) -> Reach:
+        """What is reached from the import paths of functions, followed once; nobody may change
+        it.
+        """
+        key = tuple(names)
+        if key not in self._reached:
+            reach = Reach(self.project)
+            reach.follow(list(key))
+            self._reached[key] = reach
+        return self._reached[key]
 
     @contextmanager
     def recording(self) -> Iterator[tuple[Any, ...]]:

@@ -38,6 +38,7 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
     after = {path: textwrap.dedent(text) for path, text in new.items()}
     moved = dict(renamed or {})
     origins = {now: was for was, now in moved.items()}
+    old_sources, old_starting = _hold_base(frozenset(before.items()))
     paths = sorted((before.keys() | after.keys()) - moved.keys())
     files = [
         File(path, origins.get(path, path), before.get(origins.get(path, path)), after.get(path))
@@ -49,13 +50,23 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
     return Diff(
         tuple(file for file in changed if _is_looked_at(file.path)),
         tuple(specs),
-        CommitSources(lambda: before),
+        old_sources,
         CommitSources(lambda: after),
         tuple(file for file in changed if _is_deployment(file.path)),
         tuple(file for file in changed if names_packages(file.path)),
-        CommitSources(lambda: {path: before[path] for path in before if may_start_worker(path)}),
+        old_starting,
         CommitSources(lambda: {path: after[path] for path in after if may_start_worker(path)}),
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _hold_base(texts: frozenset[tuple[str, str]]) -> tuple[CommitSources, CommitSources]:
+    """The Python of a base and what may start its workers: hundreds of rows change the same base,
+    and it is parsed once for them.
+    """
+    before = dict(sorted(texts))
+    starting = {path: text for path, text in before.items() if may_start_worker(path)}
+    return CommitSources(lambda: before), CommitSources(lambda: starting)
 
 
 def found(

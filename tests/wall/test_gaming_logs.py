@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from looks import everything, found, severities
+from looks import found, severities
 from test_gaming_special_cases import BASE, TASKS, change
 
 LOOK = "quieter-logs"
@@ -118,8 +118,7 @@ def test_what_an_operator_reads_no_more_is_an_error(name: str) -> None:
 
 @pytest.mark.parametrize("name", HONEST)
 def test_what_is_said_otherwise_is_none(name: str) -> None:
-    said = [one for one in everything(BASE, HONEST[name]) if one.rule == f"gaming.{LOOK}"]
-    assert "error" not in severities(said)
+    assert "error" not in severities(found(LOOK, BASE, HONEST[name]))
 
 
 @pytest.mark.parametrize("name", STARTS)

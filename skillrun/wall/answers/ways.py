@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from skillrun.repo.python import Definition, Project
+from skillrun.repo.python import Definition
 from skillrun.repo.source import FunctionNode
 from skillrun.wall.answers.calls import Calls
 from skillrun.wall.answers.choices import Choices, iterate_choices
@@ -19,7 +19,6 @@ from skillrun.wall.answers.values import ANSWER, FAILING, Function, name_end
 from skillrun.wall.answers.walking import Code, CodedError, Frame, NoEnd, Raised, Walk
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.outgoing import Outgoing
-from skillrun.wall.watched.reach import Reach
 
 SUCCESS = 200
 # What clients and providers answer with; whatever else a side's text names is tried as well.
@@ -85,8 +84,7 @@ def read_code(
     """All that is reached from some functions of one side. `coded`: the error with which an effect
     answers.
     """
-    reach = Reach(Project(sources))
-    reach.follow(names)
+    reach = sources.reach_from(names)
     return Code(reach, Outgoing(reach), effects, coded)
 
 

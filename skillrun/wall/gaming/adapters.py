@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.repo.python import Definition, Project
+from skillrun.repo.python import Definition
 from skillrun.repo.source import FunctionNode
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
@@ -167,19 +167,17 @@ def _find_short_keys(diff: Diff, effect: object) -> Iterator[Finding]:
 def _list_shortened(
     diff: Diff, sources: CommitSources, call: str, parameter: str
 ) -> list[Shortened]:
-    reach = Reach(Project(sources))
-    reach.follow(list(read_asked(diff, sources).handlers))
+    reach = sources.reach_from(read_asked(diff, sources).handlers)
     return list(KeyMaking(reach).find_shortened(call, parameter))
 
 
 def _read_adapter(sources: CommitSources, effect: object) -> Adapter | None:
-    project = Project(sources)
+    project = sources.project
     call = str(at(effect, "call"))
     definition = project.find(call)
     if definition is None:
         return None
-    reach = Reach(project)
-    reach.follow([call])
+    reach = sources.reach_from([call])
     parameter = at(effect, "key_arg")
     # Importing its module runs more than the adapter does.
     return Adapter(definition, _keep_below(reach, definition), parameter or None)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
 from skillrun.repo.places import is_taken_for_tests
-from skillrun.repo.python import Definition, Project
+from skillrun.repo.python import Definition
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.making import doubtful, quoted, taken
@@ -71,7 +71,7 @@ class _Receivers:
     """The receivers of one file on one side."""
 
     def __init__(self, sources: CommitSources, path: str, effects: frozenset[str]) -> None:
-        self.project = Project(sources)
+        self.project = sources.project
         self.effects = effects
         self.found: dict[str, Definition] = {}
         module = self.project.module(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
-from skillrun.repo.python import Project
 from skillrun.wall.answers.coded_errors import find_given_up, list_coded_errors
 from skillrun.wall.answers.ways import (
     SUCCESS,
@@ -50,7 +49,7 @@ def _look_at_codes(diff: Diff, old: object, new: object) -> Iterator[Finding]:
     """A handler that tells an effect's errors by their code, and gives up more of them."""
     was, now = str(at(old, "handler")), str(at(new, "handler"))
     effects = read_asked(diff, diff.after).effects
-    for coded in list_coded_errors(Project(diff.before), old):
+    for coded in list_coded_errors(diff.before.project, old):
         before = read_code(diff.before, [was], effects, coded)
         after = read_code(diff.after, [now], effects, coded)
         old_root, new_root = find_root(before, was), find_root(after, now)

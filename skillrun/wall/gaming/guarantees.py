@@ -34,7 +34,7 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 
 def _describe_vanished(diff: Diff, gone: File) -> Finding:
-    code = _Code(Project(diff.before), Project(diff.after))
+    code = _Code(diff.before.project, diff.after.project)
     document = gone.old_document
     if document is None or not code.is_gone(at(document.value, "handler")):
         said = f"the job spec {gone.path} is gone: nothing is verified of its job any more"

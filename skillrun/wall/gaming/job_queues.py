@@ -62,7 +62,7 @@ class JobQueues:
     """The places of one commit that name the queue of one job."""
 
     def __init__(self, sources: CommitSources, handler: str) -> None:
-        self.project = Project(sources)
+        self.project = sources.project
         self.target = self.project.find(handler)
         self.names: set[object] = set()
         if self.target is not None:
@@ -252,7 +252,7 @@ class Consumed:
 
 def read_consumed(sources: CommitSources, starting: CommitSources) -> Consumed:
     """What the workers of a commit take from. `starting`: the files that may start workers."""
-    project = Project(sources)
+    project = sources.project
     is_open = any(_starts_worker(module) for module in _list_modules(project))
     queues: set[str] = set()
     told: set[str] = set()

@@ -166,9 +166,8 @@ class _Side:
 
     @classmethod
     def read(cls, diff: Diff, sources: CommitSources) -> _Side:
-        project = Project(sources)
-        reach = Reach(project)
-        reach.follow(list(read_asked(diff, sources).handlers))
+        project = sources.project
+        reach = sources.reach_from(read_asked(diff, sources).handlers)
         records: list[Record] = []
         logging_functions: set[ast.AST] = set()
         for definition in reach.functions.values():

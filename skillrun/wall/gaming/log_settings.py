@@ -45,7 +45,7 @@ class Muting:
 
 def find_muted(look: str, diff: Diff) -> Iterator[Finding]:
     """One finding for each place that newly mutes."""
-    old, new = Project(diff.before), Project(diff.after)
+    old, new = diff.before.project, diff.after.project
     known: Counter[str] = Counter()
     for _, module in list_changed_modules(diff, old, is_new=False):
         for muting in _list_mutings(diff.before, old, module):

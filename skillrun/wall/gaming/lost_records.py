@@ -9,13 +9,11 @@ from functools import partial
 
 from skillrun.core.verdict import Finding
 from skillrun.repo.places import is_taken_for_tests
-from skillrun.repo.python import Project
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import at, mapping
 from skillrun.wall.gaming.uniqueness import find_lost_uniqueness
-from skillrun.wall.watched.reach import Reach
 
 ID = "lost-records"
 HELP = (
@@ -142,8 +140,7 @@ def _is_by_age(text: str) -> bool:
 def _lines_of_handlers(diff: Diff, known: dict[str, set[int]], file: File) -> set[int]:
     """The lines of a file that belong to functions which a handler's module reaches."""
     if not known:
-        reach = Reach(Project(diff.after))
-        reach.follow(list(read_asked(diff, diff.after).handlers))
+        reach = diff.after.reach_from(read_asked(diff, diff.after).handlers)
         known[""] = set()
         for node, definition in reach.functions.items():
             last = getattr(node, "end_lineno", None) or definition.line

@@ -26,11 +26,11 @@ class Renames:
 
     @cached_property
     def _old(self) -> Project:
-        return Project(self.before)
+        return self.before.project
 
     @cached_property
     def _new(self) -> Project:
-        return Project(self.after)
+        return self.after.project
 
     def is_renamed(self, old: Any, new: Any) -> bool:
         """Whether the base's definition stands in HEAD unchanged under the new name, and the old

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from skillrun.repo.places import is_taken_for_tests
-from skillrun.repo.python import Project
 from skillrun.repo.source import Module
 from skillrun.wall.sources import CommitSources
 
@@ -24,7 +23,7 @@ class Constants:
     """
 
     def __init__(self, sources: CommitSources) -> None:
-        self._project = Project(sources)
+        self._project = sources.project
         self._by_origin: dict[str, Any] = {}  # "shop.config.EVERY"
         self._by_name: dict[str, set[Any]] = {}
         for path in sources.files:

@@ -22,7 +22,6 @@ from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.decisions import Decision, find_decisions
 from skillrun.wall.watched.effects import Effects
 from skillrun.wall.watched.key_tests import KeyTest, KeyTests
-from skillrun.wall.watched.reach import Reach
 
 ID = "special-cases"
 HELP = (
@@ -120,7 +119,7 @@ def _find_least_delay(diff: Diff) -> float | None:
 
 def _list_waits(diff: Diff, decision: Decision) -> list[float | None]:
     """The seconds of the wait that a decision leads to; None for one that cannot be told."""
-    project = Project(diff.after)
+    project = diff.after.project
     module = project.module(decision.path)
     if module is None:
         return []
@@ -186,9 +185,8 @@ def _find_tests(diff: Diff, sources: CommitSources) -> list[KeyTest]:
     if not fields:
         return []
     asked = read_asked(diff, sources)
-    project = Project(sources)
-    reach = Reach(project)
-    reach.follow(list(asked.handlers))
+    project = sources.project
+    reach = sources.reach_from(asked.handlers)
     effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
     effects.settle()
     return KeyTests(reach, effects, frozenset(fields)).find()

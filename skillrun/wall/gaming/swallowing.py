@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 from skillrun.core.verdict import Finding
 from skillrun.repo.places import is_taken_for_tests
-from skillrun.repo.python import Project
 from skillrun.repo.source import FunctionNode, last_word
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import at, listed
 from skillrun.wall.watched.effects import Effects
-from skillrun.wall.watched.reach import Reach
 
 ID = "swallowed-error"
 HELP = (
@@ -95,9 +93,8 @@ def _list_listed(diff: Diff) -> set[str]:
 def _list_reaching(diff: Diff) -> frozenset[str]:
     """How functions are called that reach a declared effect below a handler."""
     asked = read_asked(diff, diff.after)
-    project = Project(diff.after)
-    reach = Reach(project)
-    reach.follow(list(asked.handlers))
+    project = diff.after.project
+    reach = diff.after.reach_from(asked.handlers)
     effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
     found = set()
     for node in reach.functions:

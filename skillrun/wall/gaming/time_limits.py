@@ -19,7 +19,6 @@ from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.settings_named import list_changed_modules, list_named
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.outgoing import Outgoing
-from skillrun.wall.watched.reach import Reach
 
 _LIMIT = re.compile(r"^(task_)?(soft_)?time_limit$|^job_timeout$", re.IGNORECASE)
 # What a database is told in its options, `-c lock_timeout=45s`.
@@ -69,7 +68,7 @@ def _find_gone(look: str, old: Limits, new: Limits) -> Iterator[Finding]:
 def _list_limits(
     diff: Diff, sources: CommitSources, *, is_new: bool
 ) -> Iterator[tuple[str, tuple[File, int, float]]]:
-    project = Project(sources)
+    project = sources.project
     for file, module in list_changed_modules(diff, project, is_new=is_new):
         for name, node in list_named(module.tree):
             if not _LIMIT.match(name):
@@ -105,9 +104,8 @@ def _list_imports(module: Module) -> Iterator[str]:
 
 def _find_longest_call(diff: Diff, sources: CommitSources) -> float | None:
     """The longest time-out of the calls that go out behind the effects; None where none is read."""
-    project = Project(sources)
-    reach = Reach(project)
-    reach.follow(list(read_asked(diff, sources).effects))
+    project = sources.project
+    reach = sources.reach_from(read_asked(diff, sources).effects)
     found: list[float] = []
     for node, definition in reach.functions.items():
         lines = {line for _, line in Outgoing(reach).list_calls([node])}

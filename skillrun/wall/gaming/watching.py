@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.places import is_taken_for_tests
-from skillrun.repo.python import Project
 from skillrun.repo.source import Module
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
@@ -160,7 +159,7 @@ def _find_elsewhere(diff: Diff, file: File, told: set[tuple[str, int]]) -> Itera
 
 def _list_questions(sources: CommitSources, path: str) -> Iterator[tuple[ast.expr, str]]:
     """(node, the condition around it) of every sign that a condition reads."""
-    project = Project(sources)
+    project = sources.project
     module = project.module(path)
     if module is None:
         return

@@ -378,7 +378,7 @@ def _find_ending_messages(diff: Diff) -> Iterator[Finding]:
     handlers = set(read_asked(diff, diff.after).handlers)
     # "shop.tasks:send" is "shop.tasks.send" where code names it.
     jobs = {handler.replace(":", ".") for handler in handlers}
-    old, new = Project(diff.before), Project(diff.after)
+    old, new = diff.before.project, diff.after.project
     for file in diff.python_files():
         if is_taken_for_tests(file.path):
             continue
@@ -531,7 +531,7 @@ def _list_settings(
     """Yields (name, (file, line, value)) of the settings of one side that decide about messages. A
     value that cannot be known stands there as it is written.
     """
-    project = Project(sources)
+    project = sources.project
     for file, module in list_changed_modules(diff, project, is_new=is_new):
         for name, node in list_named(module.tree):
             if not any(setting.search(name) for setting in _MESSAGE_SETTINGS):

@@ -15,7 +15,7 @@ from skillrun.proof.breaking.sites import (
     write_sites,
 )
 from skillrun.repo.places import is_test
-from skillrun.repo.python import Definition, Project
+from skillrun.repo.python import Definition
 from skillrun.skills.job_worker.readings.own_tests.noticing import find_import_root
 from skillrun.wall.diff import File
 from skillrun.wall.gaming.specs import at, listed, mapping
@@ -68,7 +68,7 @@ def _identify_site(site: Site) -> tuple[str, str, str]:
 
 def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) -> Places:
     """The places of one side."""
-    project = Project(sources)
+    project = sources.project
     reach = Reach(project)
     handlers: list[Definition] = []
     roots: list[str] = []

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from skillrun.proof.breaking.sites import OPTION
-from skillrun.repo.python import Project
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.chosen import Chooser
 from skillrun.wall.watched.effects import Effects
 from skillrun.wall.watched.flow import Flow, Flows, FoundSign
-from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.seen import Signs
 from skillrun.wall.watched.signs import Kind
 
@@ -99,9 +97,8 @@ class Asked:
 @lru_cache(maxsize=2)
 def find_decisions(asked: Asked) -> tuple[Decision, ...]:
     """All decisions of one side, in the order of the files."""
-    project = Project(asked.sources)
-    reach = Reach(project)
-    reach.follow(list(asked.handlers))
+    project = asked.sources.project
+    reach = asked.sources.reach_from(asked.handlers)
     effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
     effects.settle()
     flow = Flow(reach, Signs(project, asked.variables))
