@@ -20,6 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parent / "scaffold"))
 import helpers
 import shops
 from places import Place
+from unsynced import leave_disk_alone
 
 from skillrun.repo.git import open_repo
 from skillrun.validations.consent import Consent
@@ -28,6 +29,8 @@ from skillrun.validations.consent import Consent
 # worker, and keeps what came out only where bytecode may be written. What the tests start has its
 # own environment.
 sys.dont_write_bytecode = False
+
+leave_disk_alone()
 
 # How long an example takes says something of the machine's load, and nothing of the code.
 hypothesis.settings.register_profile(

@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from unsynced import leave_disk_alone
+
 # Rooms whose modules a command line may load. A list of modules would miss each that moves.
 ROOMS = (
     *("agents", "cli", "contract", "core", "frameworks", "ledger"),
@@ -120,6 +122,7 @@ def _leave(code: int) -> NoReturn:
 
 if __name__ == "__main__":
     load_rooms()
+    leave_disk_alone()
     gc.collect()
     gc.freeze()  # a fork shares these pages
     wanted = serve(socket.socket(fileno=int(sys.argv[1])))

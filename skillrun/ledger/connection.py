@@ -17,6 +17,8 @@ from skillrun.ledger.versions import SCHEMA_VERSION, stored_version
 OPENED: dict[Path, None] = {}
 # Eight writers on a rollback journal were seen to wait 16 s.
 BUSY_MS = 30_000
+# NORMAL loses acknowledged commits in a power cut.
+SYNCHRONOUS = "FULL"
 
 _MOVE_AWAY = "move it away; a new one is begun"
 # The first SQLite that knows STRICT tables, which the ledger's are.
@@ -56,8 +58,7 @@ def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
                 journal_mode(sqlite3.sqlite_version_info),
                 patience_s=min(busy_ms / 1000, 1.0),
             )
-            # NORMAL loses acknowledged commits in a power cut.
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             connection.execute("PRAGMA foreign_keys = ON")
             if version < SCHEMA_VERSION:
                 # Only here: an up-to-date ledger starts without it.

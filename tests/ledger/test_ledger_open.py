@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from skillrun.ledger.migrate import read_migrations
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import verify_ledger
 from skillrun.ledger.versions import SCHEMA_VERSION
+
+FULL = 2  # as SQLite counts: OFF, NORMAL, FULL
 
 
 @pytest.fixture
@@ -284,3 +288,13 @@ def test_leaving_wal_waits_for_nobody(path: Path) -> None:
         sqlite3.sqlite_version_info
     )
     again.close()
+
+
+def test_a_commit_waits_until_it_is_on_the_disk(path: Path) -> None:
+    """Of a process of its own: the tests' own process does not wait, see `unsynced.py`."""
+    asking = (
+        "import sys; from pathlib import Path; from skillrun.ledger.connection import open_writer;"
+        "print(open_writer(Path(sys.argv[1])).execute('PRAGMA synchronous').fetchone()[0])"
+    )
+    command = [sys.executable, "-c", asking, str(path)]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == f"{FULL}\n"

@@ -24,6 +24,7 @@ from skillrun.ledger.exports import sending
 from skillrun.ledger.exports.source import Source
 from skillrun.ledger.store import Ledger, NewEvent
 
+POLL_S = 0.01  # how often a server looks whether it is to end
 _IDS = ("traceId", "spanId", "parentSpanId")
 
 
@@ -73,7 +74,7 @@ class Collector:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(POLL_S,), daemon=True).start()
 
     @property
     def spans(self) -> list[Span]:
@@ -158,6 +159,7 @@ def test_a_busy_collector_is_asked_again(ledger: Path, collector: Collector) -> 
     assert len(collector.asked) == 4
 
 
+@pytest.mark.real
 def test_it_gives_up_after_a_bounded_number_of_tries(ledger: Path, collector: Collector) -> None:
     collector.answers = [(200, {}, b"{}"), (503, {}, b"")]
     said = sent(ledger, collector.url, code=3)
@@ -165,6 +167,7 @@ def test_it_gives_up_after_a_bounded_number_of_tries(ledger: Path, collector: Co
     assert len(collector.asked) == 1 + sending.TRIES
 
 
+@pytest.mark.real
 def test_nobody_there_is_one_line(ledger: Path, collector: Collector) -> None:
     collector.server.shutdown()
     collector.server.server_close()

@@ -18,6 +18,7 @@ TOKEN = "ghs_16C7e42F292c6912E7710c838347Ae178B4a"
 BOT = {"login": "github-actions[bot]", "type": "Bot"}
 PERSON = {"login": "somebody", "type": "User"}
 PER_PAGE = 100
+POLL_S = 0.01  # its end is asked for so often; by itself only twice a second
 
 
 @dataclass
@@ -147,7 +148,7 @@ def serve_github() -> Iterator[GitHub]:
     handler = type("Handler", (_Handler,), {"github": github})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     github.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True).start()
     try:
         yield github
     finally:
