@@ -33,6 +33,7 @@ def ends_well(repo: Path, line: str, run: str, *more: str) -> str:
     return done.stderr
 
 
+@pytest.mark.real
 def test_a_schema_that_is_no_text_is_a_damaged_ledger(finished_shop: Path) -> None:
     hostile.spoil(finished_shop / LEDGER, "every name of the schema")
     for line in QUICK:

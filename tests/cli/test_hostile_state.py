@@ -63,6 +63,7 @@ def test_an_agent_that_gives_trust_is_told_whose_that_is(repo: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_a_full_disk_leaves_no_draft_and_names_the_file_that_was_asked_for(repo: Path) -> None:
     says(repo, "run", SKILL, code=4, prefix=FULL)
     assert sorted(path.name for path in (repo / ".skillrun").iterdir()) == ["jobs"]

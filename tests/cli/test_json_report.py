@@ -40,7 +40,7 @@ CASES: dict[str, tuple[tuple[str, ...], list[str], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", real_but(CASES, "blocked", "until"))
+@pytest.mark.parametrize("name", real_but(CASES, "until"))
 def test_the_report_is_as_published(name: str, tmp_path: Path) -> None:
     overlays, args, code = CASES[name]
     repo = shops.shop(tmp_path / "repo", *overlays)

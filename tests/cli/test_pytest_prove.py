@@ -96,6 +96,7 @@ def greetings(root: Path, mark: str) -> Path:
 # -- what is proved, and how it ends
 
 
+@pytest.mark.real
 def test_a_refutation_fails_the_session_and_is_replayed(tmp_path: Path) -> None:
     """The replay runs no test, tells its story, and asks nobody: who runs pytest runs this code."""
     root = orders(tmp_path / "orders")
@@ -206,11 +207,20 @@ def test_a_baseline_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
             "tasks:great: no job is called so (marked at test_tasks.py::test_greets);"
             " jobs here: tasks:greet",
         ),
-        ("@pytest.mark.job", "test_tasks.py::test_greets: the mark job takes a handler"),
-        ("@pytest.mark.job('greet', keys=['name'])", "the mark job of greet has no keys"),
-        (
+        pytest.param(
+            "@pytest.mark.job",
+            "test_tasks.py::test_greets: the mark job takes a handler",
+            marks=pytest.mark.real,
+        ),
+        pytest.param(
+            "@pytest.mark.job('greet', keys=['name'])",
+            "the mark job of greet has no keys",
+            marks=pytest.mark.real,
+        ),
+        pytest.param(
             "@pytest.mark.job('greet', key='a')\n@pytest.mark.job('greet', key='b')",
             "two marks say different things of greet: idempotency",
+            marks=pytest.mark.real,
         ),
     ],
 )
@@ -240,7 +250,7 @@ def test_what_a_spec_says_is_said_there(tmp_path: Path) -> None:
     ("words", "line"),
     [
         (("--prove-job", "nope"), "nope: no job is called so; jobs here: jobs:handle"),
-        (("--prove-schedule", "explode"), "explode"),
+        pytest.param(("--prove-schedule", "explode"), "explode", marks=pytest.mark.real),
     ],
 )
 def test_an_option_that_is_wrong(words: tuple[str, ...], line: str, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def plain(text: str) -> str:
 ANSWERS = {"y": 0, "yes": 0, "": 3, "no": 3}
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("answer", real_but(ANSWERS, "no"))
 def test_a_person_is_asked_before_anything_runs(answer: str, tmp_path: Path) -> None:
     code = ANSWERS[answer]
@@ -78,6 +79,7 @@ def test_a_person_is_asked_before_anything_runs(answer: str, tmp_path: Path) -> 
     assert row["actor_kind"] == "human"
 
 
+@pytest.mark.real
 def test_colours_and_lines_that_fit(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo", "1-idempotency-unknown", "2-permanent-error-retried")
     code, text = at_terminal(repo, shops.SKILL, columns=80)

@@ -11,6 +11,7 @@ from pathlib import Path
 import helpers
 import pytest
 import samples
+from rows import real_but
 from samples import Combination
 from writing import assert_clean, case_of, write
 
@@ -80,7 +81,7 @@ WORKERS = {
 }
 
 
-@pytest.mark.parametrize("worker", WORKERS)
+@pytest.mark.parametrize("worker", real_but(WORKERS, "worker: dramatiq shop.tasks"))
 def test_a_poller_is_started_as_the_workers_are(tmp_path: Path, worker: str) -> None:
     written = write(tmp_path, POLLER, {"Procfile": f"web: gunicorn shop\n{worker}\n"})
     assert written.text("Procfile").splitlines()[2:] == [f"send-receipt: {WORKERS[worker]}"]

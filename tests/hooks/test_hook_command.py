@@ -68,6 +68,7 @@ def hook_events(repo: Path) -> list[str]:
     return [e["type"] for e in shops.events(shops.ledger_of(repo)) if e["type"].startswith("hook.")]
 
 
+@pytest.mark.real
 def test_done_is_blocked_once_for_a_tree_and_then_recorded_as_unverified(repo: Path) -> None:
     said = stop(repo)
     assert said is not None

@@ -143,6 +143,7 @@ def test_killed_at_every_call_no_run_is_lost(path: Path, tmp_path: Path) -> None
     assert 30 < k < 399 and in_both > 5, (k, in_both)
 
 
+@pytest.mark.real
 def test_others_write_on_while_runs_move(path: Path, tmp_path: Path) -> None:
     """Processes that had the ledger open before lose nothing, and meet triggers again
     afterwards.

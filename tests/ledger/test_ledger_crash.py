@@ -78,6 +78,7 @@ def test_killed_writers_leave_a_whole_chain(tmp_path: Path) -> None:
     assert (report.integrity, report.problems, report.events) == ("whole", (), n)
 
 
+@pytest.mark.real
 def test_a_process_killed_while_it_creates_the_ledger(tmp_path: Path) -> None:
     for i in range(8):
         path = tmp_path / f"{i}.db"

@@ -11,6 +11,7 @@ import exported
 import helpers
 import ledgers
 import pytest
+from rows import real_but
 
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.reports.page.build import run_page
@@ -142,7 +143,12 @@ def test_nothing_hostile_gets_into_the_page(ledger: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ('"><script>x</script>', "'-->", "</style><script>x</script>", "{{ 7*7 }}", "&lt;b&gt;")
+    "text",
+    real_but(
+        ('"><script>x</script>', "'-->", "</style><script>x</script>", "{{ 7*7 }}", "&lt;b&gt;"),
+        '"><script>x</script>',
+        "&lt;b&gt;",
+    ),
 )
 def test_names_are_text_wherever_they_stand(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.db"
@@ -190,6 +196,7 @@ def test_an_altered_event_is_said(ledger: Path) -> None:
     assert "1 of 7 events do not fit their hashes, the first is event 5." in text
 
 
+@pytest.mark.real
 def test_runs_of_every_kind_have_a_page(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path) as opened:

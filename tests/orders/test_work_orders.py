@@ -75,6 +75,7 @@ def test_a_scaffold_is_named_only_where_it_can_be_written(tmp_path: Path) -> Non
     assert "--implement scaffold" not in json.dumps(orders(repo, code=3))
 
 
+@pytest.mark.real
 def test_the_plain_text_says_the_same(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop")
     without_handler(repo)
@@ -92,6 +93,7 @@ def test_the_plain_text_says_the_same(tmp_path: Path) -> None:
     assert printed.stdout.rstrip().endswith("Then run: skillrun job-worker-orchestration")
 
 
+@pytest.mark.real
 def test_a_success_without_a_proof_is_offered_one(finished_shop: Path) -> None:
     """The run stays a success; but that nothing is left would be too much said."""
     (order,) = orders(finished_shop, code=0)["orders"]
@@ -112,6 +114,7 @@ def test_what_is_stale_is_named_and_needs_the_command_alone(finished_shop: Path)
     assert "handler" in made["stale"]
 
 
+@pytest.mark.real
 def test_a_spec_that_was_written_since_is_what_comes_next(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop")
     spec = (repo / shops.SPEC).read_text()

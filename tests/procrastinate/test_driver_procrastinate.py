@@ -107,6 +107,7 @@ def near(seconds: float) -> Any:
     return pytest.approx(seconds, abs=0.2)
 
 
+@pytest.mark.real
 def test_a_job_is_given_back_by_the_periodic_task_and_that_is_an_attempt(clinic: Clinic) -> None:
     facts = clinic.explorer.facts
     assert (facts.redelivery_s, facts.max_attempts, facts.bounded_kills) == (
@@ -118,6 +119,7 @@ def test_a_job_is_given_back_by_the_periodic_task_and_that_is_an_attempt(clinic:
     assert settled(history) == [("requeued", near(630)), ("requeued", near(25)), ("acked", 0.0)]
 
 
+@pytest.mark.real
 @edited(
     (STALLED, "async def retry_stalled(timestamp: int) -> None:\n    for", OWN_APP),
     (STALLED, "await app.job_manager.retry_job(job)", "await mine.job_manager.retry_job(job)"),
@@ -290,6 +292,7 @@ CONNECTED = (
 OPENED = "    with app.open():\n" + DEFER
 
 
+@pytest.mark.real
 @edited((DESK, OPENED, CONNECTED))
 def test_a_job_of_a_transaction_is_published_with_its_commit(clinic: Clinic) -> None:
     assert len(clinic.published) == 1
@@ -342,6 +345,7 @@ DESK_WITH_JSON = (DESK, "from contextlib import", "import json\nfrom contextlib 
 NO_TEXT = (DESK, "phone=phone)", "phone=closing(phone))")
 
 
+@pytest.mark.real
 @edited((QUEUE, *PLACED), (DESK, "def book(", BESIDE), *AT_DESK)
 def test_another_app_of_the_same_database_publishes_the_job(clinic: Clinic) -> None:
     assert [one["to_handler"] for one in clinic.published] == [True]

@@ -144,6 +144,7 @@ FORKS = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(FORKS, "daemon"))
 def test_processes_of_a_handler_are_said_and_ended(name: str, tmp_path: Path) -> None:
     said = messages(proof_with(tmp_path, FORKS[name]))
@@ -320,6 +321,7 @@ def test_a_handler_that_does_not_import(name: str, tmp_path: Path) -> None:
     assert said in messages(proof_of(plain_repo(tmp_path / "repo", jobs=code)))
 
 
+@pytest.mark.real
 def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     old = tmp_path / "python3.6"
     old.write_text("#!/bin/sh\necho python 3 6\n")

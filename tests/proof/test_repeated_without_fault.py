@@ -35,6 +35,7 @@ def test_two_at_once_that_do_not_see_each_other(
     assert list_risks(tmp_path / "locked", was=LOCKED, becomes=CLAIM) == set()
 
 
+@pytest.mark.real
 def test_a_job_that_is_done_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "FAMILIES", (messages.redeliver,))
     forgets = "if db.execute('select 0 from done where order_id = 0 and order_id = ?'"

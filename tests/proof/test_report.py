@@ -78,6 +78,7 @@ def test_a_proof_as_document_and_as_text(tmp_path: Path) -> None:
     assert "did it run?       application  handle started order_id=7" in shown
 
 
+@pytest.mark.real
 def test_a_refutation_has_story_cause_and_replay(tmp_path: Path) -> None:
     repo = plain_repo(
         tmp_path / "repo", was='key=f"order-{order_id}"', becomes='key=f"order-{time.time()}"'

@@ -19,6 +19,7 @@ def names(server: PostgresServer) -> list[object]:
     return [row[0] for row in server.query("SELECT name FROM jobs ORDER BY id")]
 
 
+@pytest.mark.real
 def test_every_driver_understands_the_url(postgres: PostgresServer) -> None:
     with psycopg.connect(postgres.url) as three:
         three.execute("INSERT INTO jobs (name) VALUES ('psycopg')")

@@ -123,6 +123,7 @@ def test_what_is_no_file_is_refused_at_once(make: Callable[[Path], None], tmp_pa
         load_profile(root)
 
 
+@pytest.mark.real
 def test_a_run_is_refused_where_the_policy_was_edited(tmp_path: Path) -> None:
     """The digest in the profile is still that of the base."""
     root = extending(helpers.build_tree(tmp_path / "repo", {"a.py": ""}))

@@ -82,6 +82,7 @@ def test_a_hostile_fork_runs_nothing_after_a_pull(repo: Path) -> None:
     assert not repo.with_name("stolen").exists()
 
 
+@pytest.mark.real
 def test_the_interpreter_that_a_spec_names_is_not_started_unasked(tmp_path: Path) -> None:
     """Not by a run, and not by a command that only reads."""
     repo = shops.shop(tmp_path / "repo", proof=True)
@@ -172,6 +173,7 @@ def test_a_validation_that_fails_is_told_and_run_again(tested: Path) -> None:
     assert runs(tested) == 2
 
 
+@pytest.mark.real
 def test_what_passed_is_not_run_again(tested: Path) -> None:
     for _ in range(3):
         shops.run(tested, "--trust", code=0)

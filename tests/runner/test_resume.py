@@ -37,6 +37,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
+@pytest.mark.real
 def test_the_same_command_again(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     shops.run(repo, "--trust", code=0)
@@ -116,7 +117,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", real_but(EDITS, "the handler", "a file that is gone"))
+@pytest.mark.parametrize("name", real_but(EDITS, "the handler"))
 def test_an_edit_makes_the_right_stages_stale(name: str, repo: Path) -> None:
     change, named, must, must_not = EDITS[name]
     change(repo)
@@ -163,6 +164,7 @@ def test_a_touch_is_no_change(repo: Path) -> None:
     assert shops.worked(shops.report(repo, code=0)) == []
 
 
+@pytest.mark.real
 def test_a_faked_time_hides_no_edit(repo: Path) -> None:
     shops.run(repo, code=0)
     path = repo / "shop/tasks.py"

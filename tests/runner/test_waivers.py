@@ -19,6 +19,7 @@ def repo(tmp_path: Path) -> Path:
     return shops.shop(tmp_path / "repo", "2-permanent-error-retried")
 
 
+@pytest.mark.real
 def test_on_the_command_line_and_recorded(repo: Path) -> None:
     report = shops.report(repo, "--waive", "retry=the provider asks for it", "--trust", code=1)
     assert shops.stages(report)["retry"] == "waived"

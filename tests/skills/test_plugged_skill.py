@@ -89,6 +89,7 @@ def test_another_version_of_its_code_is_asked_again(
     assert read_statuses(bare.report(repo, *given, code=3))["entry"] == "blocked"
 
 
+@pytest.mark.real
 def test_a_job_spec_is_none_of_its_specs_and_its_own_is_read_with_its_own_words(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_skill_of_the_whole_repository_asks_for_no_spec(
     assert found["changelog"] == "spec None"
 
 
+@pytest.mark.real
 def test_its_items_are_waived_as_its_code_allows(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:

