@@ -88,4 +88,7 @@ class CommitSources:
     # What was parsed is known again by the identity of its bytes, so these are made once.
     @cached_property
     def _contents(self) -> dict[str, bytes]:
-        return {path: text.encode("utf-8", "replace") for path, text in self.texts.items()}
+        contents = {}
+        for path, text in self.texts.items():
+            contents[path] = text.encode("utf-8", "replace")
+        return contents
