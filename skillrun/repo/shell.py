@@ -98,25 +98,39 @@ _FORMATTER = re.compile(
     r"|format)"
     r"|dart\s+format|swiftformat|rector(?:\s+process)?)(?=\s|$)"
 )
+# A letter means something else with each of them: `ruff format -n` caches nothing, `yamlfix -c`
+# takes a configuration, and `terraform fmt -diff` writes as well.
 _ONLY_COMPARES = re.compile(
-    r"\s(?:--check(?:-only|-formatted)?|-c|--diff|-d|--verify-no-changes|-check|-diff|--lint"
-    r"|--dry-run|-n"
+    r"\s(?:--check(?:-only|-formatted)?|--diff|--verify-no-changes|-check|--lint|--dry-run"
     r"|--set-exit-if-changed|--output[= ]none|-o[= ]?none)(?=[\s=]|$)|\bdprint\s+check\b"
+    r"|^(?:isort\b.*\s-c|rector\b.*\s-n|(?:flynt|golangci-lint)\b.*\s-d"
+    r"|go\s+mod\b.*\s-diff)(?=\s|$)"
 )
+# `npm run check:format` is a check, by whatever it formats.
+_NO_CHECK = r"(?!(?:check|verify|validate|test|diff)[:-](?:re)?(?:format|fmt)(?=\s|$))"
 _ALWAYS_FORMATS = re.compile(
     r"(?:phpcbf|pyupgrade|go\s+fmt|cargo\s+fix)(?=\s|$)"
     # `npm run lint:fix`, `poe format`, `tox -e format`: a script of that name, wherever it stands.
     r"|(?:(?:npm|pnpm|yarn|bun|make|just|poe|task)\s+(?:run\s+)?|(?:tox|nox)\s+(?:run\s+)?-[es]\s*)"
-    r"(?:\w+[:-])?(?:(?:auto)?fix|format|fmt|reformat)(?=\s|$)"
+    rf"{_NO_CHECK}(?:\w+[:-])?(?:(?:auto)?fix|format|fmt|reformat)(?=\s|$)"
     # What is left of `hatch run lint:fmt`.
-    r"|\w+:(?:fmt|format|fix)(?=\s|$)"
+    rf"|{_NO_CHECK}\w+:(?:fmt|format|fix)(?=\s|$)"
+)
+# With its own options before the subcommand; an option of another one (`run --rm`) is none.
+_COMPOSE_VALUE = (
+    r"(?:-[fpcH]|--(?:file|project-name|project-directory|profile|env-file|ansi|parallel|progress"
+    r"|context|host|log-level))\s+"
+)
+_COMPOSE = (
+    rf"\bdocker[- ]compose(?:\s+(?:{_COMPOSE_VALUE}(?:\"[^\"]*\"|'[^']*'|[^\s\"']\S*)"
+    rf"|(?!{_COMPOSE_VALUE})-\S+))*\s+"
 )
 # What is in the database is gone afterwards. A test's own database is made to be thrown away.
 _RESETS = re.compile(
     r"\bdb:(?:reset|drop|purge|setup)\b|\bmigrate:(?:fresh|reset|refresh)\b|\becto\.(?:reset|drop)\b"
     r"|\bmanage\.py\s+(?:flush|reset_db|sqlflush)\b|\bdropdb\b|\bdrop\s+database\b|\bprisma\s+migrate\s+reset\b"
-    r"|\bdocker[- ]compose\b[^&;\n]*\bdown\b[^&;\n]*\s(?:-v|--volumes)\b"
-    r"|\bdocker[- ]compose\b[^&;\n]*\brm\b[^&;\n]*\s-\w*v|\bdocker\s+volume\s+(?:rm|prune)\b"
+    rf"|{_COMPOSE}(?:down|rm)\s(?:[^&;\n]*\s)?(?:-\w*v\w*|--volumes)(?=[\s=]|$)"
+    r"|\bdocker\s+volume\s+(?:rm|prune)\b"
     # Migrations that are taken back take their columns and tables with them.
     r"|\b(?:alembic|aerich|flask\s+db|manage\.py\s+db)\b[^&;\n]*\sdowngrade\b|\bmigrate:rollback\b"
     r"|\bmanage\.py\s+migrate\s+\S+\s+zero\b|\becto\.rollback\b|\bgoose\b[^&;\n]*\s(?:reset"
@@ -128,7 +142,7 @@ _RESETS = re.compile(
     r"|\b(?:psql|mysql|mariadb|sqlite3)\b[^&\n]*\b(?:drop\s+(?:schema|table)|truncate"
     r"|delete\s+from)\b"
     r"|\bmysqladmin\b[^&;\n]*\sdrop\b|\bredis-cli\b[^&;\n]*\sflush(?:all|db)\b|\bdropDatabase\("
-    r"|\brm\s+(?:-\w+\s+)*\S*\.sqlite3?\b",
+    r"|(?<![\w-])rm\s+(?:-\w+\s+)*\S*\.sqlite3?\b",
     re.IGNORECASE,
 )
 # As a word of its own, as in `shop_test` and RAILS_ENV=test: `latest` is no test.

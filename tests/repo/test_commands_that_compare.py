@@ -47,6 +47,9 @@ def test_a_default_of_a_just_recipe_may_hold_blanks() -> None:
         *("dprint fmt", "deno fmt", "ktlint -F", "dart format .", "ufmt format .", "hatch fmt"),
         *("usort format .", "toml-sort -i pyproject.toml", "go mod tidy", "nbqa black ."),
         *("tox -e format", "poe format", "npm run format", "hatch run lint:fmt"),
+        *("ruff format -n src", "pyproject-fmt -n pyproject.toml", "yamlfix -c conf.toml a.yml"),
+        *("darker -d .", "isort -n .", "rector -c rector.php", "terraform fmt -diff"),
+        *("npm run lint:fix", "make check-fix", "make py-format"),
     ],
 )
 def test_what_fixes_and_what_writes_snapshots_changes_files(command: str) -> None:
@@ -60,6 +63,9 @@ def test_what_fixes_and_what_writes_snapshots_changes_files(command: str) -> Non
         *("golangci-lint fmt --diff", "sqlfluff lint .", "rector process --dry-run", "codespell"),
         *("taplo fmt --check", "dprint check", "deno fmt --check", "hatch fmt --check"),
         *("dart format --set-exit-if-changed .", "go mod tidy -diff", "tox -e py312", "ktlint"),
+        *("isort -c .", "isort src -c", "rector process -n", "golangci-lint fmt -d", "flynt -d ."),
+        *("npm run check:format", "make check-format", "poe check-fmt", "tox -e check-format"),
+        *("npm run format:check", "hatch run check:fmt", "make verify-format"),
     ],
 )
 def test_their_neighbours_do_not(command: str) -> None:
@@ -75,6 +81,12 @@ def test_their_neighbours_do_not(command: str) -> None:
         *("psql -c 'DROP SCHEMA public CASCADE'", "psql -c 'TRUNCATE orders'"),
         *("redis-cli FLUSHALL", "rm -f db.sqlite3", "dotnet ef database drop -f"),
         *("mysqladmin drop shop", "docker volume rm shop_pg", "dropdb latest", "dropdb contest"),
+        *("docker compose rm -fsv", "docker-compose -f a.yml -p shop rm --force -v db"),
+        *("docker compose down -v", "docker compose --profile all down --volumes"),
+        *(
+            "docker compose -f a.yml -f 'b c.yml' --verbose down --rmi all -v",
+            "rm -f -v shop.sqlite",
+        ),
     ],
 )
 def test_what_throws_a_database_away(command: str) -> None:
@@ -92,7 +104,11 @@ def test_what_throws_a_database_away(command: str) -> None:
         ),
         *("psql -c 'SELECT 1'", "redis-cli ping", "rm -rf build", "truncate -s 0 app.log"),
         *("dropdb shop_test", "RAILS_ENV=test rake db:reset", "rm -f tests/db.sqlite3"),
-        *("docker volume create shop_pg", "docker compose rm -f web"),
+        *("docker volume create shop_pg", "docker compose rm -f web", "docker compose down"),
+        *("docker compose run --rm app pytest -v", "docker-compose run --rm web pytest -vv"),
+        *("docker compose run --rm -v $PWD:/app app pytest", "docker compose exec app ./down -v"),
+        *("docker compose -f a.yml exec -T down pytest -v", "docker compose down --timeout 5"),
+        "docker run --rm -v ./db.sqlite3:/app/db.sqlite3 app pytest",
     ],
 )
 def test_what_keeps_it_or_is_of_tests(command: str) -> None:
