@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from sqlglot.expressions import Expression
@@ -102,11 +102,12 @@ def _leaves_nothing(bounds: list[tuple[str, Bound]]) -> bool:
 def _is_empty(lowest: Bound, highest: Bound) -> bool:
     """Whether nothing lies between: `id > 5 and id < 3`. Texts are compared with texts alone."""
     (low, leaves_low), (high, leaves_high) = lowest, highest
-    if isinstance(low, str) and isinstance(high, str):
-        return low > high or (low == high and (leaves_low or leaves_high))
-    if isinstance(low, str) or isinstance(high, str):
+    if type(low) is not type(high):
         return False
-    return low > high or (low == high and (leaves_low or leaves_high))
+    if low == high:
+        return leaves_low or leaves_high
+    # Both are texts, or both numbers, which mypy does not know.
+    return bool(cast("Any", low) > high)
 
 
 def _read_literal(node: Any) -> float | str | None:
