@@ -18,9 +18,19 @@ if TYPE_CHECKING:
 _LONGEST = 10_000
 # `values (1)` is a query of its own.
 _VALUES = re.compile(r"\s*values\s*\(", re.IGNORECASE)
-# Tables in which a database keeps what it knows of itself.
-_OF_DATABASE = re.compile(r"sqlite_|pragma_|pg_")
+# Tables in which a database keeps what it knows of itself: whole names, since an application may
+# call its own `pg_payments` or `pragma_log`.
+_OF_DATABASE = re.compile(
+    r"sqlite_(temp_)?(master|schema)|sqlite_(sequence|stat[134]|dbpage|stmt)"
+    r"|pragma_\w+_list|pragma_(compile_options|(user|data|schema)_version|page_(count|size))"
+    r"|pg_(class|attribute|namespace|type|proc|index(es)?|constraint|database|tables?|views|matviews"
+    r"|roles|user|settings|sequences?|locks|extension|tablespace|trigger|depend|description|enum"
+    r"|stat_\w+|statio_\w+|stats|statistic)"
+)
 _SCHEMAS_OF_DATABASE = ("pg_catalog", "information_schema")
+_FIRST_SCHEMAS = ("", "main", "temp")
+# Here a database counts what jobs do.
+_COUNTS_WRITES = re.compile(r"seq|_stat")
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _DISTINCT = "hides duplicates: rows that are there twice look as if they were there once"
 
@@ -61,7 +71,7 @@ def find_blindness(query: object, dialect: str) -> Iterator[Blindness]:
         if _VALUES.match(str(query)):
             yield Blindness("reads no table of the application", certain=True)
         return
-    yield from _find_constant(tree)
+    yield from _find_constant(tree, dialect)
     yield from _find_hiding(tree)
 
 
@@ -109,12 +119,13 @@ def _is_held(name: Expression, folded: str, dialect: str) -> bool:
     return isinstance(name.parent, exp.Column) and not name.parent.table
 
 
-def _find_constant(tree: Query) -> Iterator[Blindness]:
+def _find_constant(tree: Query, dialect: str) -> Iterator[Blindness]:
     """Queries whose answer is settled before they are asked."""
     from sqlglot import exp
 
-    if not _reads_rows(tree):
-        yield Blindness("reads no table of the application", certain=True)
+    if not _reads_rows(tree, dialect):
+        certain = not any(map(_may_show_work, tree.find_all(exp.Table)))
+        yield Blindness("reads no table of the application", certain=certain)
         return
     for clause in tree.find_all(exp.Where, exp.Having, exp.Join):
         condition = clause.this
@@ -122,44 +133,130 @@ def _find_constant(tree: Query) -> Iterator[Blindness]:
             # LEFT JOIN keeps the rows that have no partner.
             condition = None if clause.side else clause.args.get("on")
         if condition is not None and is_never_true(condition):
-            yield Blindness(f"its condition is never true: {condition.sql()}", certain=True)
+            words = f"its condition is never true: {condition.sql()}"
+            yield Blindness(words, certain=_settles_answer(clause, tree))
     for limit in tree.find_all(exp.Limit, exp.Fetch):
         if _read_limit(limit) == 0:
-            yield Blindness("LIMIT 0 leaves no row", certain=True)
+            yield Blindness("LIMIT 0 leaves no row", certain=limit.parent is tree)
     for value in tree.selects:
-        yield from _constant_value(value)
+        yield from _constant_value(value, is_alone=len(tree.selects) == 1)
 
 
-def _reads_rows(tree: Query) -> bool:
+def _settles_answer(clause: Expression, tree: Query) -> bool:
+    """Whether the whole query has one answer where a clause lets no row through. A part of a query
+    may be asked beside others.
+    """
+    from sqlglot import exp
+
+    if clause.parent is not tree:
+        return False
+    if isinstance(clause, exp.Join) and any(map(_keeps_partnerless, tree.args["joins"])):
+        return False
+    # `select count(*), (select ...)` has a row of its own.
+    return not any(map(_holds_query, tree.selects))
+
+
+def _keeps_partnerless(join: Any) -> bool:
+    return join.side in ("RIGHT", "FULL")
+
+
+def _holds_query(value: Any) -> bool:
+    from sqlglot import exp
+
+    return value.find(exp.Query) is not None
+
+
+def _reads_rows(tree: Query, dialect: str) -> bool:
     """Whether a query names a table of the application: none is one of the database's own, a part
     of the query itself, or a function that makes rows of what is written out.
     """
     from sqlglot import exp
 
-    own_parts = set()
-    for part in tree.find_all(exp.CTE):
-        own_parts.add(str(part.alias).lower())
     for table in tree.find_all(exp.Table):
-        name = str(table.name).lower()
-        is_own = _OF_DATABASE.match(name) or str(table.db).lower() in _SCHEMAS_OF_DATABASE
-        if isinstance(table.this, exp.Identifier) and not is_own and name not in own_parts:
+        is_table = isinstance(table.this, exp.Identifier)
+        if is_table and not _is_of_database(table) and not _names_part(table, dialect):
             return True
     return False
 
 
-def _constant_value(value: Any) -> Iterator[Blindness]:
+def _is_of_database(table: Any) -> bool:
+    schema = str(table.db).lower()
+    is_known = schema in _FIRST_SCHEMAS and _OF_DATABASE.fullmatch(str(table.name).lower())
+    return schema in _SCHEMAS_OF_DATABASE or bool(is_known)
+
+
+def _may_show_work(table: Any) -> bool:
+    """Whether a table of the database's own may show what a job did: it counts what is written, or
+    is asked for certain ones of the tables, which jobs make too.
+    """
+    from sqlglot import exp
+
+    if not _is_of_database(table):
+        return False
+    select = table.find_ancestor(exp.Select)
+    is_asked = select is not None and select.args.get("where") is not None
+    return is_asked or bool(_COUNTS_WRITES.search(str(table.name).lower()))
+
+
+def _names_part(table: Any, dialect: str) -> bool:
+    """Whether a table is a part of the query (`with sent as (...)`) where its name stands. A name
+    with a schema is none.
+    """
+    from sqlglot import exp
+
+    name = str(table.name).lower()
+    inside: Any = None
+    above = table
+    while above is not None and not table.db:
+        if isinstance(above, exp.CTE):
+            inside = above
+        for held in above.args.values():
+            if isinstance(held, exp.With) and name in _list_known_parts(held, inside, dialect):
+                return True
+        above = above.parent
+    return False
+
+
+def _list_known_parts(parts: Any, inside: Any, dialect: str) -> list[str]:
+    """The names of a WITH that are known in one of its parts; all of them behind it. A part knows
+    itself only where it is recursive, which SQLite takes from a UNION alone.
+    """
+    from sqlglot import exp
+
+    known: list[str] = []
+    for part in parts.expressions:
+        is_recursive = parts.args.get("recursive") or (
+            dialect == "sqlite" and isinstance(part.this, exp.SetOperation)
+        )
+        if part is inside and not is_recursive:
+            break
+        known.append(str(part.alias).lower())
+    return known
+
+
+def _constant_value(value: Any, is_alone: bool) -> Iterator[Blindness]:
     """A selected value that says nothing of the rows."""
     from sqlglot import exp
 
     inner = value.unalias()
     counts = inner.find(exp.Count)
     if counts is not None and not isinstance(inner, exp.Count | exp.Cast | exp.Coalesce):
-        # A count is never negative: `count(*) > -1` holds whatever there is.
-        always = isinstance(inner, exp.GT | exp.GTE) and (read_number(inner.expression) or 0) <= 0
-        certain = always and not (isinstance(inner, exp.GT) and read_number(inner.expression) == 0)
+        certain = is_alone and _is_always_true(inner)
         yield Blindness(f"{inner.sql()} says less than the count itself", certain=certain)
     elif _is_same_for_each_row(inner):
         yield Blindness(f"{inner.sql()} is the same for every row")
+
+
+def _is_always_true(compared: Any) -> bool:
+    """A count is never negative: `count(*) > -1` holds whatever there is."""
+    from sqlglot import exp
+
+    if not isinstance(compared, exp.GT | exp.GTE) or not isinstance(compared.this, exp.Count):
+        return False
+    number = read_number(compared.expression)
+    if number is None:
+        return False
+    return number < 0 or (number == 0 and isinstance(compared, exp.GTE))
 
 
 def _is_same_for_each_row(inner: Any) -> bool:
