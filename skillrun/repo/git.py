@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import string
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -482,12 +483,73 @@ def _dirty_paths(root: Path) -> set[str]:
 
 
 def list_uncommitted(repo: Repo, *, read: Iterable[str] = ()) -> list[str]:
-    """Paths that HEAD does not hold as they are, sorted: what git says, and those of the files that
-    were `read`, ignored ones too. A submodule is one path.
+    """Paths that HEAD does not hold as they are, sorted: what git says, what it is told not to look
+    at, and those of the files that were `read`, ignored ones and links' targets too. An edited
+    submodule is one path.
     """
+    root, dirty = repo.root, _dirty_paths(repo.root)
     if repo.head is None:
-        return sorted({*_dirty_paths(repo.root), *read})
-    return sorted(_dirty_paths(repo.root) | _unlike_commit(repo.root, repo.head, read))
+        return sorted({*dirty, *read})
+    unheld = _list_unheld(root, repo.head, _with_targets(root, read))
+    return sorted(dirty | _hidden_edits(root, repo.head) | unheld)
+
+
+def _with_targets(root: Path, paths: Iterable[str]) -> set[str]:
+    """The paths, and where those lead that are links: relative to the root, or absolute outside."""
+    found = set(paths)
+    for path in paths:
+        found.add(_relative_to(root.resolve(), (root / path).resolve()))
+    return found
+
+
+def _relative_to(root: Path, path: Path) -> str:
+    if path.is_relative_to(root):
+        return str(path.relative_to(root))
+    return str(path)
+
+
+def _hidden_edits(root: Path, commit: str) -> set[str]:
+    """Paths that differ from the commit, or are not there, and of which git says nothing: those
+    that are assumed unchanged, and those that a sparse checkout leaves out.
+    """
+    found = _unlike_commit(root, commit, _list_hidden(root))
+    for path in find_submodules(root):
+        if is_checkout(root / path) and _has_hidden_edits(root / path):
+            found.add(path)
+    return found
+
+
+def _has_hidden_edits(submodule: Path) -> bool:
+    head = read_head(submodule)
+    return head is not None and bool(_hidden_edits(submodule, head))
+
+
+def _list_hidden(root: Path) -> set[str]:
+    """Paths of the index that git is told not to look at."""
+    found = set()
+    for entry in _split_names(git_output(root, "ls-files", "-v", "-z")):
+        # "h rates.json": assumed unchanged; S: not in the folder on purpose.
+        if entry[0] in string.ascii_lowercase + "S":
+            found.add(entry[2:])
+    return found
+
+
+def _list_unheld(root: Path, commit: str, paths: set[str]) -> set[str]:
+    """Those of the paths that the commit does not hold as they are, nor the commit of a submodule
+    that it names.
+    """
+    unheld = _unlike_commit(root, commit, paths)
+    for submodule, inner_commit in find_submodules(root).items():
+        start = f"{submodule}/"
+        within = {path.removeprefix(start) for path in unheld if path.startswith(start)}
+        if within and _stands_on(root / submodule, inner_commit):
+            held = within - _list_unheld(root / submodule, inner_commit, within)
+            unheld -= {start + path for path in held}
+    return unheld
+
+
+def _stands_on(submodule: Path, commit: str) -> bool:
+    return is_checkout(submodule) and read_head(submodule) == commit
 
 
 def count_uncommitted(repo: Repo) -> int:
@@ -621,7 +683,11 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
         is_plain = "\n" not in path and mode in ("100644", "100755")
         if is_plain and (root / path).is_file() and not (root / path).is_symlink():
             present.append(path)
-    same = set()
+    same = {
+        path
+        for path, (mode, blob) in held.items()
+        if mode == "120000" and _is_link(root, path, blob)
+    }
     for path, blob in zip(present, _hash_files(root, present), strict=True):
         mode, _, _ = _describe_state(root, path).partition(":")
         if held[path] == (mode, blob):
@@ -630,6 +696,14 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
     if changed and "lfs" in filter_names(root):
         same |= _find_pointed_to(root, changed)
     return wanted - same
+
+
+def _is_link(root: Path, path: str, blob: str) -> bool:
+    """Whether a path is the symbolic link that git keeps as this blob."""
+    if not (root / path).is_symlink():
+        return False
+    target = os.fsencode((root / path).readlink())
+    return git_output(root, "hash-object", "--stdin", stdin=target).decode().strip() == blob
 
 
 def _hash_files(root: Path, paths: list[str]) -> list[str]:

@@ -99,8 +99,10 @@ def test_a_refutation_is_stated_too(tmp_path: Path) -> None:
     repo = plain_repo(
         tmp_path / "repo", jobs=jobs.replace('f"order-{order_id}"', "str(time.time())")
     )
-    done = helpers.run_cli("prove", "--trust", "--json", "--intoto", FILE, cwd=repo, timeout=300)
+    words = ("--json", "--pytest", "test_order.py", "--intoto", FILE)
+    done = helpers.run_cli("prove", "--trust", *words, cwd=repo, timeout=300)
     assert done.returncode == 1
+    assert (repo / "test_order.py").is_file()  # a new file, and no reason against the statement
     report = json.loads(done.stdout)
     assert f"written: {FILE}" in done.stderr
     statement = json.loads((repo / FILE).read_text())
@@ -126,6 +128,15 @@ def test_what_the_commit_does_not_hold_is_not_stated(name: str, tmp_path: Path) 
     assert f"HEAD does not hold: {next(iter(UNHELD[name]))}" in said
     assert "schedules" not in said
     assert not (repo / FILE).exists()
+
+
+def test_an_edit_that_git_is_told_not_to_look_at_is_not_stated(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo")
+    helpers.write_files(repo, {"rates.json": "1"})
+    helpers.commit(repo)
+    helpers.git(repo, "update-index", "--assume-unchanged", "rates.json")
+    helpers.write_files(repo, {"rates.json": "2"})
+    assert "HEAD does not hold: rates.json" in prove(repo, code=3)
 
 
 def test_without_a_commit_nothing_is_stated(tmp_path: Path) -> None:

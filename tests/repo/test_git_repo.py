@@ -20,6 +20,7 @@ from skillrun.repo.git import (
     _read_time_asleep,
     _wait_for,
     list_touched,
+    list_uncommitted,
     open_repo,
     take_snapshot,
 )
@@ -209,6 +210,59 @@ def test_a_submodule_is_one_path(make_repo: MakeRepo, tmp_path: Path) -> None:
     assert run_changes(root, lambda: (root / "sub/a").write_text("2")) == ["sub"]
     assert run_changes(root, lambda: (root / "sub/a").write_text("3")) == ["sub"]
     assert run_changes(root, lambda: helpers.commit(root / "sub")) == ["sub"]
+
+
+HIDING = ("--assume-unchanged", "--skip-worktree")
+
+
+@pytest.mark.parametrize("how", HIDING)
+def test_what_git_is_told_not_to_look_at_is_compared(make_repo: MakeRepo, how: str) -> None:
+    root = make_repo({"a": "1", "rates.json": "1"})
+    helpers.git(root, "update-index", how, "rates.json")
+    assert list_uncommitted(open_repo(root)) == []
+    (root / "rates.json").write_text("2")
+    assert helpers.git(root, "status", "--short") == ""
+    assert list_uncommitted(open_repo(root)) == ["rates.json"]
+
+
+def test_what_a_sparse_checkout_leaves_out_is_not_there(make_repo: MakeRepo) -> None:
+    root = make_repo({"one/a": "1", "two/b": "1"})
+    helpers.git(root, "sparse-checkout", "set", "one")
+    assert list_uncommitted(open_repo(root)) == ["two/b"]
+    helpers.git(root, "sparse-checkout", "disable")
+    assert list_uncommitted(open_repo(root)) == []
+
+
+def test_a_committed_link_is_held_with_what_it_leads_to(make_repo: MakeRepo) -> None:
+    root = make_repo({"real.py": "1", ".gitignore": "own.py\n", "own.py": "1"})
+    for name, target in {"a.py": "real.py", "b.py": "own.py", "c.py": "../out.py"}.items():
+        (root / name).symlink_to(target)
+    helpers.commit(root)
+    repo = open_repo(root)
+    assert list_uncommitted(repo, read=["a.py"]) == []
+    assert list_uncommitted(repo, read=["b.py"]) == ["own.py"]
+    assert list_uncommitted(repo, read=["c.py"]) == [str(root.resolve().parent / "out.py")]
+    helpers.git(root, "update-index", "--assume-unchanged", "a.py")
+    (root / "a.py").unlink()
+    (root / "a.py").symlink_to(".gitignore")
+    assert list_uncommitted(repo) == ["a.py"]
+
+
+def test_a_file_of_a_submodule_is_held_by_the_commit_that_is_named(
+    make_repo: MakeRepo, tmp_path: Path
+) -> None:
+    make_repo({"a.py": "1", ".gitignore": "own.py\n"}, name="inner")
+    root = make_repo({"b": "1"})
+    helpers.git(root, "submodule", "add", "--quiet", str(tmp_path / "inner"), "sub")
+    helpers.commit(root)
+    repo = open_repo(root)
+    (root / "sub/own.py").write_text("1")
+    assert list_uncommitted(repo, read=["sub/a.py"]) == []
+    assert list_uncommitted(repo, read=["sub/own.py"]) == ["sub/own.py"]
+    helpers.git(root / "sub", "update-index", "--assume-unchanged", "a.py")
+    (root / "sub/a.py").write_text("2")
+    assert list_uncommitted(repo) == ["sub"]
+    assert list_uncommitted(repo, read=["sub/a.py"]) == ["sub", "sub/a.py"]
 
 
 def test_no_hook_and_no_monitor_of_the_repository_runs(make_repo: MakeRepo, tmp_path: Path) -> None:

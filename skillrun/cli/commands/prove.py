@@ -233,11 +233,15 @@ def _show_plan(proof: Proof, target: Target, watcher: Silent, json: bool) -> Non
 def _write_files(
     report: dict[str, Any], proof: Proof, target: Target, case: JobCase, asked: Asked, json: bool
 ) -> None:
-    """The test and the statement, where they were asked for."""
-    if asked.pytest_file is not None:
-        _write_test(report, target, case, asked.pytest_file, json)
-    if asked.intoto is not None:
-        _tell_written(write_statement(asked.intoto, report, proof, target, case.repo), json)
+    """The statement and the test, where they were asked for. The test is a new file that no commit
+    holds, so it comes after, and also where there can be no statement.
+    """
+    try:
+        if asked.intoto is not None:
+            _tell_written(write_statement(asked.intoto, report, proof, target, case.repo), json)
+    finally:
+        if asked.pytest_file is not None:
+            _write_test(report, target, case, asked.pytest_file, json)
 
 
 def _write_test(
