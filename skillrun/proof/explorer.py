@@ -24,6 +24,7 @@ from skillrun.proof.exploring.undoing import Undoing
 from skillrun.proof.history import (
     History,
     is_dead_letter,
+    may_delete,
     name_scratch_file,
 )
 from skillrun.proof.jobs import POISON, list_texts
@@ -39,7 +40,7 @@ from skillrun.proof.schedule import (
 )
 from skillrun.proof.secrets import find_places
 from skillrun.proof.services.errors import ServiceFailed
-from skillrun.proof.state import StateError, count, read_state
+from skillrun.proof.state import StateError, count, read_state, read_states
 from skillrun.proof.store_watch import WATCHED, StoreWatch
 from skillrun.proof.varied import VARIED
 
@@ -486,7 +487,9 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         if run.watch is not None:
             with self._unless_unknown(run):
                 run.watch.look()
-        state = read_state(self.store, self.workplace.proof.state)
+        asked = self.workplace.proof.state, self.learned.unread
+        deletes = may_delete(run.deliveries)
+        state, tables = read_states(self.store, asked, has_deleted=deletes)
         dead = self._count_dead_letters(run)
         return History(
             run.schedule,
@@ -502,7 +505,7 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
             payloads=self._collect_payloads(run),
             cloned=run.cloned,
             files=self._read_written_files(run),
-            tables=read_state(self.store, self.learned.unread),
+            tables=tables,
             changes=frozenset(run.watch.changes if run.watch else ()),
             rivalries=self._conclude_rivalries(run),
             undone=self.learned.undone if run.schedule.undone else (),

@@ -128,6 +128,18 @@ def outlasts_process(event: Event) -> bool:
     return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
 
 
+_DELETES = re.compile(r"\b(?:delete|truncate|merge|replace)\b", re.IGNORECASE)
+
+
+def may_delete(deliveries: Iterable[Delivery]) -> bool:
+    """Whether a statement of theirs may have deleted rows, as its text says."""
+    for delivery in deliveries:
+        for event in delivery.all("at"):
+            if event["kind"] == "sql" and _DELETES.search(str(event["sql"] or event["verb"])):
+                return True
+    return False
+
+
 # `op` of the deliveries that the application calls by itself: what it does in them is not the
 # handler's.
 CALLERS = ("call", "recover")

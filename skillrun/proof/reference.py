@@ -57,6 +57,9 @@ class Reference:
     volatile: frozenset[str] = frozenset()
     # Distinct job -> why its single run is no comparison.
     unfit: Mapping[int, str] = field(default_factory=dict)
+    left_out: str = (
+        ""  # a job of the call made again that is not done beside the first one, and why
+    )
     # State queries that read what the dead letters are counted in.
     letters: frozenset[str] = frozenset()
     # Move -> the single run of a tick at that time.

@@ -252,8 +252,9 @@ class Schedule:
         """The delivery that stands still after others have failed, counted from 1; None where
         there is none.
         """
+        failed = [fault.delivery for fault in self.faults if fault.do == "raise"]
         for fault in self.faults:
-            if fault.do == "stall" and fault.delivery > 1:
+            if fault.do == "stall" and any(0 < number < fault.delivery for number in failed):
                 return fault.delivery
         return None
 

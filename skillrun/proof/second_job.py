@@ -1,9 +1,12 @@
 """Finds a second, distinct job where the examples give none that could be run: the application's
 call is made once more, with the same arguments or with others.
 
-Of the jobs that such a call publishes one is taken that the handler does beside the first one, in
-either order. One that the handler leaves out may be no job of its own by the application's own
-rules (a second welcome to one person): that two jobs are told apart stays unknown then.
+The first other job that such a call publishes is the second one: by the spec's key the two are
+distinct. Where the handler does not do both, in either order, that may be a rule of the
+application's own (a second welcome to one person), or a handler that goes by another key than the
+spec's: that two jobs are told apart stays unknown then. No further call is made, since one that
+differs in just what the handler goes by would hide it. Only a job of other arguments that fails by
+itself is passed over: these may name nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.explorer import Explorer
@@ -22,6 +25,7 @@ from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import Reference, SecondWorld
 from skillrun.proof.schedule import ONCE, SECOND_RUN_S, Schedule
 from skillrun.proof.single import (
+    explain_unfit,
     find_single_run_problem,
     find_volatile,
     is_fit,
@@ -40,9 +44,18 @@ _VALUES = 2
 _MOST_JOBS = 4
 
 
+@dataclass(frozen=True)
+class _NotDone:
+    """A job of the application's call that is not done beside the first one."""
+
+    payload: Any
+    why: str
+    fails_alone: bool = False
+
+
 def add_second_job(explorer: Explorer, spec: JobSpec, found: Reference) -> Reference:
     """The reference with a second job that the application's call makes; as it was where it needs
-    none, or none is found.
+    none or none is found, and with what is left out where such a job is.
     """
     if not _needs_second_job(explorer, spec, found):
         return found
@@ -51,9 +64,11 @@ def add_second_job(explorer: Explorer, spec: JobSpec, found: Reference) -> Refer
         if not explorer.call_again(arguments):
             continue
         made = _run_second_job(explorer, found)
-        if made is not None:
+        if isinstance(made, Reference):
             return made
         explorer.forget_second_call()
+        if not made.fails_alone or arguments == _list_given(spec):
+            return replace(found, left_out=f"{made.payload!r}, of the call made again: {made.why}")
         run += 1
         if run == _MOST_JOBS:
             break
@@ -78,10 +93,15 @@ def list_call_arguments(spec: JobSpec) -> Iterator[dict[str, Any]]:
     """
     if spec.enqueue is None:
         return
-    given = dict(spec.enqueue.args)
+    given = _list_given(spec)
     yield given
     for number in range(_VALUES):
         yield from _change_one(given, number)
+
+
+def _list_given(spec: JobSpec) -> dict[str, Any]:
+    """What the application's call is given the first time."""
+    return dict(spec.enqueue.args) if spec.enqueue is not None else {}
 
 
 def _change_one(given: Mapping[str, Any], number: int) -> Iterator[dict[str, Any]]:
@@ -98,20 +118,24 @@ def _change_one(given: Mapping[str, Any], number: int) -> Iterator[dict[str, Any
             yield {**given, name: other}
 
 
-def _run_second_job(explorer: Explorer, found: Reference) -> Reference | None:
-    """The reference with the job of the call that was just made; None where the first job is not
-    done as it was, or the two are not both done.
+def _run_second_job(explorer: Explorer, found: Reference) -> Reference | _NotDone:
+    """The reference with the job of the call that was just made, or why it is none beside which
+    the first one is done.
     """
     second = explorer.second
+    payload = explorer.payloads.get(second.job) if second is not None else None
     if second is None:
-        return None
+        return _NotDone(payload, "its message was not kept")
     with explorer.within_second_world():
         once = explorer.run(ONCE)
-        if once.hung or _count_calls(once) != _count_calls(found.once):
-            return None
+        wanted = _count_calls(found.once)
+        if once.hung or _count_calls(once) != wanted:
+            return _NotDone(payload, "the first job is not done as without it")
         alone = run_alone(explorer, second.job)
         if not is_fit(alone, once):
-            return None
+            return _NotDone(payload, explain_unfit(alone, once), fails_alone=True)
+        if not wanted <= _count_calls(alone):
+            return _NotDone(payload, "by itself it does less than the first job")
         later = explorer.run(Schedule("once", late=SECOND_RUN_S))
         before = explorer.state_before()
         orders = run_in_turn(explorer, [second.job])
@@ -126,7 +150,7 @@ def _run_second_job(explorer: Explorer, found: Reference) -> Reference | None:
     )
     if _does_both(made, second.job):
         return made
-    return None
+    return _NotDone(payload, "one of the two jobs is left out beside the other")
 
 
 def _does_both(reference: Reference, job: int) -> bool:

@@ -51,7 +51,7 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
         if is_fit(alone, once):
             jobs[job] = alone
         else:
-            unfit[job] = _explain_unfit(alone, once)
+            unfit[job] = explain_unfit(alone, once)
     volatile = find_volatile(once, later)
     reference = Reference(
         spec,
@@ -153,7 +153,7 @@ def _call_alone(explorer: Explorer, spec: JobSpec, once: History) -> dict[int, H
     return found
 
 
-def _explain_unfit(history: History, once: History) -> str:
+def explain_unfit(history: History, once: History) -> str:
     """Why the single run of a distinct job is no comparison, as the end of a sentence."""
     if _leaves_letter(history, once):
         return "by itself it ends among the dead letters"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,13 +136,47 @@ def words(sql: str) -> set[str]:
     return {word.lower() for word in re.findall(r"\w+", sql)}
 
 
-def read_state(store: Store | None, queries: Mapping[str, str]) -> dict[str, Any]:
-    """Query name -> rows; an error is a text that begins with "error: "."""
+def read_states(
+    store: Store | None, asked: Sequence[Mapping[str, str]], *, has_deleted: bool
+) -> list[dict[str, Any]]:
+    """What `read_state` says of several sets of queries. `has_deleted`: rows may be gone that were
+    there, so that not each gap in a sequence's numbers is one of an undone transaction. Where a
+    number stands for another one then, and elsewhere for itself, all are shown as they are.
+    """
+    shown = [read_state(store, queries) for queries in asked]
+    if not has_deleted:
+        return shown
+    raw = [read_state(store, queries, as_drawn=True) for queries in asked]
+    kept, given = set[str](), set[str]()
+    for rows, others in zip(raw, shown, strict=True):
+        for value, other in zip(_list_cells(rows), _list_cells(others), strict=False):
+            if value != other:
+                given.add(str(other))
+            else:
+                kept.update(re.findall(r"\d+", str(value)))
+    return raw if given & kept else shown
+
+
+def _list_cells(answers: Mapping[str, Any]) -> Iterator[Any]:
+    """Yields each value of each row of all answers."""
+    for rows in answers.values():
+        if not isinstance(rows, str):
+            yield from itertools.chain.from_iterable(rows)
+
+
+def read_state(
+    store: Store | None, queries: Mapping[str, str], *, as_drawn: bool = False
+) -> dict[str, Any]:
+    """Query name -> rows; an error is a text that begins with "error: ". `as_drawn`: with the
+    numbers that a sequence gave, gaps and all.
+    """
     if store is None:
         return {}
     found: dict[str, Any] = {}
     # Only a server leaves gaps in its numbers: SQLite takes them back with the transaction.
-    query = getattr(store, "query_without_gaps", store.query)
+    query = store.query
+    if not as_drawn:
+        query = getattr(store, "query_without_gaps", store.query)
     for name, sql in queries.items():
         try:
             found[name] = query(sql)

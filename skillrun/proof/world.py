@@ -157,6 +157,12 @@ def _judge_distinct_jobs(spec: Any, reference: Reference) -> Iterator[Judgement]
             f"the key field {absent} is not in the first of payload.examples: no two jobs"
             " differ in it"
         )
+    elif reference.left_out:
+        said = f"{said}: {reference.left_out}"
+        want = (
+            "idempotency.key as the handler goes by it, or args of enqueue.call with which it makes"
+            " a job that is done beside the first"
+        )
     elif reference.unfit:
         job, why = next(iter(reference.unfit.items()))
         said = f"{said}: {_show_payload(spec, job)}: {why}"

@@ -48,6 +48,37 @@ FUNCTIONS: dict[str, tuple[Position, str]] = {
         Position.WORK,
         f"answer = {POST}\n    if answer.status_code == 200:\n        {POST}",
     ),
+    "makes_two_of_what_is_not_there": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code == 404:\n        {POST}\n        {POST}",
+    ),
+    "makes_one_or_the_other": (
+        Position.EDGE,
+        f"answer = {POST}\n    if answer.status_code == 404:\n        {POST}\n"
+        f"    elif answer.status_code == 409:\n        {POST}",
+    ),
+    "makes_each_that_is_not_there": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code == 404:\n        for one in order_id:\n"
+        f"            {POST}",
+    ),
+    "asks_again_after_a_timeout": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code == 408:\n        {POST}",
+    ),
+    "asks_for_an_order": (Position.WORK, f"{POST}\n    if order_id == 409:\n        {POST}"),
+    "asks_for_no_status": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code in ():\n        {POST}",
+    ),
+    "asks_for_a_list": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code in ([404],):\n        {POST}",
+    ),
+    "asks_for_two_things": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code == order_id == 404:\n        {POST}",
+    ),
     "asks_in_any_case": (Position.WORK, f"{POST}\n    return find(order_id)"),
     "is_abstract": (Position.EDGE, "raise NotImplementedError"),
     "calls_one_library": (Position.EDGE, "pushes.push(order_id)"),

@@ -119,3 +119,36 @@ def test_an_effect_whose_key_is_such_a_number_takes_place_twice(tmp_path: Path) 
 def test_a_table_that_no_query_reads_may_have_gaps(tmp_path: Path) -> None:
     found = proof_of(tmp_path / "repo", DEATH, lines=STATE["lines"])
     assert (found.verdict, found.incomplete) == ("proved", [])
+
+
+# Each delivery writes its row of the ledger anew; the line, which no foreign key holds, stays with
+# the number of the first one.
+WRITES_ANEW = (
+    (
+        ANEW[0],
+        'db.execute("delete from ledger where order_id = %s", (order_id,))\n            if True:',
+    ),
+    (
+        """db.execute("insert into lines values (%s, 'tea')", (ledger_id,))""",
+        """if not db.execute("select 1 from lines").fetchone():
+                    db.execute("insert into lines values (%s, 'tea')", (ledger_id,))
+                db.commit()""",
+    ),
+)
+UNBOUND = "ledger_id bigint references ledger (id)", "ledger_id bigint"
+
+
+def test_what_points_to_a_row_that_is_gone_does_not_point_to_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SCHEMA.count(UNBOUND[0]) == 1
+    monkeypatch.setitem(globals(), "SCHEMA", SCHEMA.replace(*UNBOUND))
+    found = proof_of(tmp_path / "repo", DEATH, *WRITES_ANEW)
+    assert "state.differs" in [one.judgement.rule for one in found.witnesses]
+
+
+def test_who_deletes_what_is_not_there_may_leave_a_gap(tmp_path: Path) -> None:
+    """The same in one transaction: the row that an undone one wrote was never there."""
+    found = proof_of(tmp_path / "repo", DEATH, WRITES_ANEW[0])
+    assert [one.judgement.rule for one in found.witnesses] == []
+    assert found.verdict == "proved"

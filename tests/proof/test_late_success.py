@@ -134,3 +134,23 @@ def test_who_writes_it_anyway_or_tells_it_is_at_no_risk(
     proof = prove_till(tmp_path / "repo", OUTLASTS, *edits)
     assert [one.judgement.rule for one in proof.risks] == []
     assert (proof.verdict, proof.incomplete) == ("proved", [])
+
+
+# Who finds no attempt left charges once more, under a key of its own.
+CHARGES_ANEW = (
+    """        give_up(order_id, "no attempt is left")
+        return
+""",
+    """        bank.charge(order_id, key=f"order-{order_id}-last")
+        with db.begin() as store:
+            store.execute("update orders set status = 'paid' where id = ?", (order_id,))
+        return
+""",
+)
+
+
+@pytest.mark.real
+def test_who_charges_once_more_meanwhile_under_another_key_is_refuted(tmp_path: Path) -> None:
+    proof = prove_till(tmp_path / "repo", OUTLASTS, CHARGES_ANEW)
+    assert proof.verdict == "refuted"
+    assert {one.judgement.effect for one in proof.witnesses} == {"charge"}

@@ -77,14 +77,46 @@ SKIPS = (
         if row[1] >= MOST or row[2] > time.time():""",
 )
 
+# One that goes by the item: the key of the spec is the order.
+SKIPS_ITEM = (
+    SKIPS[0],
+    """        item = store.execute("select item from orders where id = ?", (order_id,)).fetchone()[0]
+        paid = "select 1 from orders where status = 'paid' and item = ?"
+        if store.execute(paid, (item,)).fetchone():
+            return None
+        if row[1] >= MOST or row[2] > time.time():""",
+)
+# So does one that leaves the older of two to the newer one.
+SKIPS_OLDER = (
+    SKIPS[0],
+    """        newer = "select 1 from orders o join orders n on n.item = o.item and n.id > o.id"
+        if store.execute(f"{newer} where o.id = ?", (order_id,)).fetchone():
+            return None
+        if row[1] >= MOST or row[2] > time.time():""",
+)
+SKIPS_NEWER = (SKIPS[0], SKIPS_OLDER[1].replace("n.id > o.id", "n.id < o.id"))
+EACH_IS_AN_ORDER = {
+    "insert or ignore into": "insert into",
+    'select id from orders where form = ?", (form,)': 'select max(id) from orders"',
+}
 
-def proof_of_drawn(root: Path, only: str | None, *edits: tuple[str, str]) -> tuple[Proof, Target]:
+
+def proof_of_drawn(
+    root: Path, only: str | None, *edits: tuple[str, str], each: bool = False
+) -> tuple[Proof, Target]:
+    """`each`: every call makes an order of its own, whatever form it is given."""
+    desk, with_form = DESK, WITH_FORM
+    if each:
+        with_form = with_form.replace(" unique", "")
+        for old, new in EACH_IS_AN_ORDER.items():
+            assert desk.count(old) == 1, old
+            desk = desk.replace(old, new)
     till_repo(root, *edits, **DRAWN)
     setup = root / "till/db.py"
     code = setup.read_text()
     assert (code.count(TABLE), code.count(ROWS)) == (1, 1)
-    setup.write_text(code.replace(TABLE, WITH_FORM).replace(ROWS, ""))
-    (root / "till/desk.py").write_text(textwrap.dedent(DESK))
+    setup.write_text(code.replace(TABLE, with_form).replace(ROWS, ""))
+    (root / "till/desk.py").write_text(textwrap.dedent(desk))
     spec = load_spec(root / ".skillrun/jobs/charge.yaml", root=root)
     target = Target(spec, root, "celery")
     return prove(target, only=only), target
@@ -112,6 +144,28 @@ def test_a_key_that_two_of_its_orders_share_is_found(tmp_path: Path) -> None:
 def test_a_job_that_the_handler_leaves_out_is_no_second_one(tmp_path: Path) -> None:
     proof, _ = proof_of_drawn(tmp_path / "repo", "once", SKIPS)
     assert [one.rule for one in proof.incomplete] == ["distinct.none"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("each", [True, False], ids=["each call", "each form"])
+@pytest.mark.parametrize(
+    "skips", [SKIPS_ITEM, SKIPS_OLDER, SKIPS_NEWER], ids=["paid", "old", "new"]
+)
+def test_another_item_hides_no_job_that_is_left_out(
+    skips: tuple[str, str], each: bool, tmp_path: Path
+) -> None:
+    """By the spec each order is a job; the handler goes by the item."""
+    proof, _ = proof_of_drawn(tmp_path / "repo", "once", skips, each=each)
+    (found,) = proof.incomplete
+    assert found.rule == "distinct.none"
+    assert "of the call made again" in found.message
+
+
+@pytest.mark.real
+def test_the_same_arguments_are_a_second_job_where_each_call_makes_an_order(tmp_path: Path) -> None:
+    proof, target = proof_of_drawn(tmp_path / "repo", "job=1", each=True)
+    assert (proof.verdict, proof.incomplete) == ("proved", [])
+    assert any("called once more, with the same" in said for said in assumptions(proof, target))
 
 
 @pytest.mark.real

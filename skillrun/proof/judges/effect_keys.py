@@ -113,6 +113,18 @@ def judge_keyed(history: History, reference: Reference, effect: Effect) -> Itera
         yield from judge_arguments_of_key(history, reference, effect)
 
 
+def judge_new_keys(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """Checks that nothing which a single run does is done under a further key, where the job need
+    not have been done. What else may take place then is not asked: a word that it failed, say.
+    """
+    if (effect.guarantee or "keyed") != "keyed" or effect.key_arg is None:
+        return
+    wanted = _group_by_subject(reference.calls(effect.name))
+    calls = tuple(call for call in history.performed(effect.name) if str(call["subject"]) in wanted)
+    if _has_more_keys(_group_by_subject(calls), wanted):
+        yield _refute_other_key(effect, calls, set().union(*wanted.values()))
+
+
 def _refute_other_key(effect: Effect, calls: tuple[Event, ...], expected: set[str]) -> Judgement:
     """The refutation of calls under keys that a single run does not have."""
     under_new_key = [call for call in calls if call["key"] not in expected]

@@ -17,7 +17,7 @@ from skillrun.proof.history import Delivery, Event, History, find_keys
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.effect_arguments import judge_arguments_without_key
 from skillrun.proof.judges.effect_counts import judge_lost, judge_repeated
-from skillrun.proof.judges.effect_keys import judge_given_keys, judge_keyed
+from skillrun.proof.judges.effect_keys import judge_given_keys, judge_keyed, judge_new_keys
 from skillrun.proof.judges.money import moves_money
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.superseding import is_superseded
@@ -52,6 +52,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _judge_bad_status(history, reference, effect)
         if history.schedule.family == "after-failure":
             yield from _judge_job_after_failure(history, reference, effect)
+        if history.schedule.family == "late-success":
+            yield from judge_new_keys(history, reference, effect)
         # The promise is kept also by a job that was given up.
         if effect.guarantee == "at_most_once":
             yield from judge_repeated(history, reference, effect)

@@ -95,7 +95,8 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "secret-echoed": {"leaks": leaks.judge_echo},
     "calendar": {"calendar": calendar.judge},
     "late": {"late": late.judge},
-    "late-success": {"outlasted": outlasted.judge},
+    # Whether the job is done is open there; what takes place has its key in any case.
+    "late-success": {"effects": effects.judge, "outlasted": outlasted.judge},
 }
 """Families that ask for one thing alone, and begin with a world that no promise speaks of."""
 

@@ -10,7 +10,7 @@ import ast
 import itertools
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -34,8 +34,11 @@ _CLOCK = re.compile(
     r"(?:datetime\.(?:datetime|date)|time|django\.utils\.timezone)"
     r"\.(?:now|utcnow|today|time|monotonic|localdate|localtime)"
 )
-# Statuses by which a receiver says that it has done nothing of what it was asked.
-_REFUSALS = frozenset(range(400, 500))
+# Statuses by which a receiver says that it has done nothing of what it was asked. 408, 425, 429 and
+# 499 only say that it did not answer then: it may have done it, and is asked again.
+_REFUSALS = frozenset((400, 401, 402, 403, 404, 405, 406, 409, 410, 412, 415, 422, 423, 428))
+# `answer.status_code`, `response.status`, `error.code`
+_STATUS = re.compile(r"(?:.*_)?(?:status|code)(?:_.*)?", re.IGNORECASE)
 _LOOPS = (ast.For, ast.AsyncFor)
 # `for attempt in range(3)` goes the same way out once more; any other loop goes several.
 _REPEATS = frozenset({"range", "count", "repeat"})
@@ -100,7 +103,7 @@ class Edges:
         elsewhere = _find_elsewhere(self.project, definition, leaving)
         if elsewhere is not None:
             return Reading(Position.WORK, elsewhere)
-        several = _find_several(_leave_out_refused(definition, leaving))
+        several = _find_several(leaving, _list_refused(definition, leaving))
         if several is not None:
             return Reading(Position.WORK, several)
         return EDGE
@@ -154,30 +157,34 @@ def _find_elsewhere(
     return None
 
 
-def _find_several(leaving: Iterable[Call]) -> str | None:
+def _find_several(leaving: Iterable[Call], refused: Collection[Call]) -> str | None:
     """Two ways out of which one does not stand for the other: a death in between leaves half of
-    them undone.
+    them undone. `refused`: those that are gone after a refusal, see `_list_refused`.
     """
     leaving = tuple(leaving)
     for call in leaving:
         if _is_repeated(call):
             return f"leaves the process once for each of several things ({call.path}:{call.line})"
     for one, other in itertools.combinations(leaving, 2):
-        if not _are_alternatives(one, other):
+        # What was refused before it has done nothing.
+        is_in_stead = (one in refused) != (other in refused)
+        if not is_in_stead and not _are_alternatives(one, other):
             where = f"{one.path}:{one.line} and {other.line}"
             return f"leaves the process more than once ({where})"
     return None
 
 
-def _leave_out_refused(definition: Definition, leaving: Iterable[Call]) -> Iterator[Call]:
-    """Yields the ways out of a function but for those that it goes where its receiver has answered
-    that nothing was done, with a status such as 409 (it is there already): to learn what is there,
-    or to do it otherwise. A death in between leaves nothing undone.
+def _list_refused(definition: Definition, leaving: Iterable[Call]) -> list[Call]:
+    """The ways out of a function that it goes only where its receiver has answered that nothing was
+    done, with a status such as 409 (it is there already): to learn what is there, or to do it
+    otherwise. A death between the refused one and such a one leaves nothing undone.
     """
+    found = []
     for call in leaving:
         steps = list(_find_steps(definition, call))
-        if not steps or not all(_is_under_refusal(definition.module, step) for step in steps):
-            yield call
+        if steps and all(_is_under_refusal(definition.module, step) for step in steps):
+            found.append(call)
+    return found
 
 
 def _find_steps(definition: Definition, call: Call) -> Iterator[ast.AST]:
@@ -205,18 +212,35 @@ def _is_under_refusal(module: Module, step: ast.AST) -> bool:
 
 
 def _asks_for_refusal(test: ast.expr) -> bool:
-    """Whether a condition holds for statuses alone that refuse: `status == 409`,
-    `status in (404, 409)`.
+    """Whether a condition holds for statuses alone that refuse: `answer.status == 409`,
+    `answer.status in (404, 409)`.
     """
-    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq | ast.In):
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not _is_status(test.left):
         return False
-    try:
-        wanted = ast.literal_eval(test.comparators[-1])
-    except ValueError:
-        return False
-    if isinstance(wanted, int):
-        wanted = (wanted,)
-    return isinstance(wanted, tuple) and set(wanted) <= _REFUSALS
+    wanted = _read_numbers(test.comparators[0], many=isinstance(test.ops[0], ast.In))
+    return isinstance(test.ops[0], ast.Eq | ast.In) and bool(wanted) and wanted <= _REFUSALS
+
+
+def _is_status(node: ast.expr) -> bool:
+    """Whether a name or an attribute says that it holds a status."""
+    if isinstance(node, ast.Name):
+        return _STATUS.fullmatch(node.id) is not None
+    return isinstance(node, ast.Attribute) and _STATUS.fullmatch(node.attr) is not None
+
+
+def _read_numbers(node: ast.expr, *, many: bool) -> set[int]:
+    """The whole numbers of `409`, or of `(404, 409)`; none where anything else is there."""
+    values = [node]
+    if many:
+        values = []
+    if many and isinstance(node, ast.Tuple | ast.List | ast.Set):
+        values = list(node.elts)
+    found = set[int]()
+    for value in values:
+        if not isinstance(value, ast.Constant) or type(value.value) is not int:
+            return set()
+        found.add(value.value)
+    return found
 
 
 def _is_repeated(call: Call) -> bool:
