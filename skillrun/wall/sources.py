@@ -61,8 +61,8 @@ class CommitSources:
 
     @cached_property
     def project(self) -> Project:
-        """The Python of this commit, one for all looks: each file is parsed, and each name followed,
-        once.
+        """The Python of this commit, one for all looks: each file is parsed, and each name
+        followed, once.
         """
         return Project(self)
 

@@ -23,8 +23,9 @@ _VALUES = re.compile(r"\s*values\s*\(", re.IGNORECASE)
 _OF_DATABASE = re.compile(
     r"sqlite_(temp_)?(master|schema)|sqlite_(sequence|stat[134]|dbpage|stmt)"
     r"|pragma_\w+_list|pragma_(compile_options|(user|data|schema)_version|page_(count|size))"
-    r"|pg_(class|attribute|namespace|type|proc|index(es)?|constraint|database|tables?|views|matviews"
-    r"|roles|user|settings|sequences?|locks|extension|tablespace|trigger|depend|description|enum"
+    r"|pg_(class|attribute|namespace|type|proc|index(es)?|constraint|database|tables?|views"
+    r"|matviews|roles|user|settings|sequences?|locks|extension|tablespace|trigger|depend"
+    r"|description|enum"
     r"|stat_\w+|statio_\w+|stats|statistic)"
 )
 _SCHEMAS_OF_DATABASE = ("pg_catalog", "information_schema")
