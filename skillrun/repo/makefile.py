@@ -23,6 +23,13 @@ _SET_SOMEHOW = re.compile(
 )
 _CONDITION = re.compile(r"^ *if(?:n?eq|n?def)\b")
 _END_OF_CONDITION = re.compile(r"^ *endif\b")
+# A tab before a condition is skipped where no rule is open.
+_INDENTED_CONDITION = re.compile(r"^\t[ \t]*(?:if(?:n?eq|n?def)|endif)\b")
+_DEFINE = re.compile(r"^ *(?:(?:export|override|private) +)*define +(?![:?+!]{0,3}=)\S")
+_END_OF_DEFINE = re.compile(r"^[ \t]*endef\b")
+_EVALUATED = re.compile(r"\$[({]eval\b")
+# What an empty recipe ends with, beside others of which it is not known which one runs.
+_EMPTY_RECIPE = "exit 0"
 _DOUBLE_COLON = re.compile(r"^[^:=]*::(?![:=])")
 _INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
 _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
@@ -75,8 +82,14 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
 
 
 def _read_make(
-    path: str, read: Read, recipes: dict[str, Recipe], variables: dict[str, str], seen: set[str]
+    path: str,
+    read: Read,
+    recipes: dict[str, Recipe],
+    variables: dict[str, str],
+    seen: set[str],
+    depth: int = 0,
 ) -> None:
+    """`depth`: in how many conditions the line stands that includes the file."""
     text = read(path)
     if text is None or path in seen or len(seen) > 50:
         return
@@ -84,8 +97,8 @@ def _read_make(
     variables[_SOMEHOW] = " ".join((variables.get(_SOMEHOW, ""), *_SET_SOMEHOW.findall(text)))
     current: list[Recipe] = []
     rule: object = None
-    depth = 0
-    for number, line in _logical_lines(text):
+    hides = _hides_rules(text)
+    for number, line in _leave_out_defines(text):
         if line.startswith("\t"):
             _take_line(current, line, rule)
             continue
@@ -96,7 +109,7 @@ def _read_make(
                 # It may set anything. What only a person's own `.env` sets is set nowhere.
                 if read(place) is None and not posixpath.basename(place).startswith(".env"):
                     variables[_NOT_READ] = place
-                _read_make(place, read, recipes, variables, seen)
+                _read_make(place, read, recipes, variables, seen, depth + hides)
         elif assigned := _MAKE_VARIABLE.match(line):
             _assign_variable(variables, assigned)
         elif private := _TARGET_VARIABLE.match(line):
@@ -105,10 +118,55 @@ def _read_make(
                     _assign_variable(started.own, own)
         elif found := _MAKE_RULE.match(line.partition("#")[0].rstrip()):
             # Which of the rules within `ifeq` make takes is not known, and of `test::` all count.
-            rule = None
-            if depth == 0 and not _DOUBLE_COLON.match(line):
+            rule, right = None, found[2]
+            if _DOUBLE_COLON.match(line):
+                right = right.rstrip("; ")
+            elif depth == 0 and not hides:
                 rule = (path, number)
-            current = _start_recipes(found[1], found[2], path, number, recipes, rule)
+            current = _start_recipes(found[1], right, path, number, recipes, rule)
+
+
+def _hides_rules(text: str) -> bool:
+    """Whether a makefile has what may keep a rule from make though its lines look like one: text of
+    `define`, a call of a function over several lines, conditions whose ends do not fit. No rule of
+    it takes the place of another then.
+    """
+    depth = 0
+    for _, line in _logical_lines(text):
+        if line.startswith("\t"):
+            if _INDENTED_CONDITION.match(line):
+                return True
+            continue
+        depth += _count_condition(line)
+        if depth < 0 or _DEFINE.match(line) or _leaves_call_open(line):
+            return True
+    return depth > 0
+
+
+def _leaves_call_open(line: str) -> bool:
+    """Whether `$(` or `${` begins in a line and does not end in it."""
+    for begin, end in ("()", "{}"):
+        if f"${begin}" in line and line.count(begin) > line.count(end):
+            return True
+    return False
+
+
+def _leave_out_defines(text: str) -> Iterator[tuple[int, str]]:
+    """The logical lines without the text of `define`, which is a variable's value. With `$(eval`
+    it may be a makefile's text: its lines are left then.
+    """
+    if _EVALUATED.search(text):
+        yield from _logical_lines(text)
+        return
+    depth = 0
+    for number, line in _logical_lines(text):
+        # Within one, a tab begins no line of a recipe.
+        if _DEFINE.match(line):
+            depth += 1
+        elif depth and _END_OF_DEFINE.match(line):
+            depth -= 1
+        elif not depth:
+            yield number, line
 
 
 def _count_condition(line: str) -> int:
@@ -142,22 +200,33 @@ def _start_recipes(
     recipes: dict[str, Recipe],
     rule: object = None,
 ) -> list[Recipe]:
-    needs, _, inline = right.partition(";")
+    needs, has_recipe, inline = right.partition(";")
     started = []
     for name in names.split():
         recipe = recipes.setdefault(name, Recipe(name, path, number))
         recipe.needs += [need for need in needs.split() if need != "|"]
+        if has_recipe and not inline.strip():
+            _empty_recipe(recipe, rule)
         _take_line([recipe], inline, rule)
         started.append(recipe)
     return started
 
 
+def _empty_recipe(recipe: Recipe, rule: object) -> None:
+    """An empty recipe (`test: ;`) takes the place of an earlier rule's, or may do so."""
+    if rule is not None:
+        recipe.lines.clear()
+        recipe.given_by = rule
+    elif recipe.lines:
+        recipe.lines.append(_EMPTY_RECIPE)
+
+
 def _take_line(recipes: list[Recipe], line: str, rule: object) -> None:
     """A line of a rule's recipe. Of several rules that give a target a recipe, make runs the last
-    one; `rule` is None where all of them count.
+    one; `rule` is None where all of them count. A line of a tab alone is a recipe too.
     """
     for recipe in recipes:
-        if rule is not None and line.strip() and recipe.given_by != rule:
+        if rule is not None and line and recipe.given_by != rule:
             recipe.lines.clear()
             recipe.given_by = rule
     _add_line(recipes, line)
