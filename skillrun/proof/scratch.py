@@ -92,11 +92,14 @@ class _Marks:
         if stat.S_IMODE(path.stat().st_mode) != self.mode:
             path.chmod(self.mode)
         now = _read_attributes(path)
+        # Some systems let nobody change what they hold of their own.
         for name in now.keys() - self.attributes.keys():
-            os.removexattr(path, name)
+            with contextlib.suppress(OSError):
+                os.removexattr(path, name)
         for name, value in self.attributes.items():
             if now.get(name) != value:
-                os.setxattr(path, name, value)
+                with contextlib.suppress(OSError):
+                    os.setxattr(path, name, value)
 
 
 def _read_attributes(path: Path) -> dict[str, bytes]:
@@ -251,7 +254,12 @@ class Folders:
                 path = self.scratch / name
                 path.write_bytes(content)
                 if name in kept.marks:
+                    # It was made anew where a delivery had removed it.
+                    kept.marks[name].put_on(path)
                     os.utime(path, ns=(kept.marks[name].changed_ns,) * 2)
+        # Last, since a folder may let nobody write in it.
+        for name in kept.folders & kept.marks.keys():
+            kept.marks[name].put_on(self.scratch / name)
         for path in sorted(self.scratch.rglob("*"), reverse=True):
             if path.is_dir() and str(path.relative_to(self.scratch)) not in kept.folders:
                 # What could not be removed holds something that is no file of ours.

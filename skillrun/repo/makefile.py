@@ -133,22 +133,26 @@ def _hides_rules(text: str) -> bool:
     """
     depth = 0
     for _, line in _logical_lines(text):
-        if line.startswith("\t"):
-            if _INDENTED_CONDITION.match(line):
-                return True
-            continue
         depth += _count_condition(line)
-        if depth < 0 or _DEFINE.match(line) or _leaves_call_open(line):
+        if depth < 0 or _hides_lines(line):
             return True
     return depth > 0
 
 
+def _hides_lines(line: str) -> bool:
+    """Whether the lines behind this one may be none of make's own."""
+    if line.startswith("\t"):
+        return _INDENTED_CONDITION.match(line) is not None
+    return _DEFINE.match(line) is not None or _leaves_call_open(line)
+
+
 def _leaves_call_open(line: str) -> bool:
     """Whether `$(` or `${` begins in a line and does not end in it."""
-    for begin, end in ("()", "{}"):
-        if f"${begin}" in line and line.count(begin) > line.count(end):
-            return True
-    return False
+    return _is_left_open(line, "(", ")") or _is_left_open(line, "{", "}")
+
+
+def _is_left_open(line: str, begin: str, end: str) -> bool:
+    return f"${begin}" in line and line.count(begin) > line.count(end)
 
 
 def _leave_out_defines(text: str) -> Iterator[tuple[int, str]]:

@@ -53,6 +53,49 @@ def test_what_a_file_carries_besides_its_content_is_put_back() -> None:
         place.remove()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_a_delivery_removed_comes_back_with_its_mode(replaced: bool) -> None:
+    place = Folders()
+    try:
+        key, folder = place.scratch / "key.pem", place.scratch / "keys"
+        key.write_text("secret")
+        folder.mkdir()
+        for path, mode in ((key, 0o600), (folder, 0o700)):
+            path.chmod(mode)
+        place.snapshot()
+        key.unlink()
+        folder.rmdir()
+        if replaced:
+            key.mkdir()
+            folder.write_text("x")
+        place.restore()
+        assert [path.stat().st_mode & 0o777 for path in (key, folder)] == [0o600, 0o700]
+        assert key.read_text() == "secret"
+    finally:
+        place.remove()
+
+
+def test_an_attribute_that_nobody_may_change_ends_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "not permitted")
+
+    place = Folders()
+    try:
+        kept = place.scratch / "kept"
+        kept.write_text("a")
+        os.setxattr(kept, "user.first", b"1")
+        place.snapshot()
+        os.removexattr(kept, "user.first")
+        os.setxattr(kept, "user.second", b"1")
+        monkeypatch.setattr(os, "setxattr", refuse)
+        monkeypatch.setattr(os, "removexattr", refuse)
+        kept.write_text("b")
+        place.restore()
+        assert kept.read_text() == "a"
+    finally:
+        place.remove()
+
+
 def test_what_another_place_wrote_down_of_itself_is_of_the_one_that_adopts_it() -> None:
     """Two of them try one proof's schedules side by side; the second takes the first one's files."""
     one, two = Folders(), Folders()

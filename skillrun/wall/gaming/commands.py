@@ -5,7 +5,7 @@ run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.makefile import Recipe, make_recipes
@@ -51,6 +51,20 @@ _TESTER = (
 _READER = (
     r"(?<![\w./-])(ruff|flake8|pylint|mypy|pyright|black|isort|eslint|tsc|rubocop|golangci-lint)\b"
 )
+_PROGRAM = rf"(?:{_TESTER}|{_READER})"
+# What installs or names programs and runs none of them, up to the command's end.
+_NAMES_PROGRAMS = re.compile(
+    r"(?:(?<=[;&|({])|^)\s*(?:[@+-]*\s*)(?:(?:run|script):[\s|>\"']*)?(?:sudo\s+)?"
+    r"(?:(?:python[\d.]*\s+-m\s+)?(?:pip[\dx.]*|uv|poetry|pdm|conda|mamba|apt(?:-get)?|brew"
+    r"|npm|yarn|pnpm|gem|go|cargo)\s+(?:pip\s+|tool\s+|-\S+\s+)*(?:install|add|i)"
+    r"|command\s+-[vV]|which|type|hash|echo|printf)\s[^;&|()]*"
+)
+# "{ echo run make format; exit 1; }", "(echo no && false)": fails whatever it says before.
+_ENDS_BADLY = (
+    r"[({]\s*(?:[^(){}|]*[;&]\s*)?(?:exit\s+[1-9]\d*|exit\s+\$\S+|false)\s*;?\s*[)}]"
+    r"\s*(?:$|&&|[\"'])"
+)
+_NOT_WAITED = "is not waited for"
 # What a profile says where it has no command of a kind.
 _NO_COMMAND = ("none", "unknown")
 # (what is weak in a command line, how a finding says it)
@@ -58,32 +72,35 @@ _WEAKNESSES = (
     (re.compile(r"(\|\||;)\s*(/bin/|/usr/bin/)?(true|:)(\s|$)"), "ignores the exit code"),
     (re.compile(r"\bexit\s+0\b"), "always ends with 0"),
     (re.compile(r"\bset \+e\b"), "ignores the exit code"),
-    # "pytest 2>&1 | tee log"
-    (
-        re.compile(rf"^(?!.*\bpipefail\b).*({_TESTER}|{_READER})[^|;&]*(2>&1\s*)?\|(?!\|)&?\s*\w"),
-        _PIPED,
-    ),
-    # "pytest || echo failed", and not "pytest || exit 1"
-    (
-        re.compile(rf"({_TESTER}|{_READER})[^|;&]*\|\|(?!\s*(exit\s+[1-9$]|false\b|true\b|:))"),
-        "ignores the exit code",
-    ),
     (
         re.compile(r"(?<!make)(?<!MAKE\))(?<!curl)\s(-k|--ignore|--ignore-glob|--deselect)\b"),
         "leaves tests out",
     ),
     (re.compile(r"\bif\s+(false|!\s*true)\b"), "runs nothing where it should"),
     # "ruff check . &", and not "a && b", "a &>log"
-    (re.compile(r"[^&>|]&\s*$"), "is not waited for"),
+    (re.compile(r"[^&>|]&\s*$"), _NOT_WAITED),
     (
         re.compile(r"--(collect-only|co|exit-zero|setup-plan|passWithNoTests|no-verify)\b"),
         "checks nothing, or less",
     ),
 )
+# The same of what runs tests or reads the code.
+_PROGRAM_WEAKNESSES = (
+    # "pytest 2>&1 | tee log"
+    (
+        re.compile(rf"^(?!.*\bpipefail\b).*{_PROGRAM}[^|;&]*(2>&1\s*)?\|(?!\|)&?\s*\w"),
+        _PIPED,
+    ),
+    # "pytest || echo failed", and not "pytest || exit 1"
+    (
+        re.compile(rf"{_PROGRAM}[^|;&]*\|\|(?!\s*(exit\s+[1-9$]|false\b|true\b|:|{_ENDS_BADLY}))"),
+        "ignores the exit code",
+    ),
+)
 # "", "true", "@echo no tests", "exit 0".
 _NO_PROGRAM = re.compile(r"^@?-?(\s*(exit 0|(true|:|echo|printf)(\s[^;&|]*)?))?\s*$")
 # "ruff check . --version"
-_ONLY_SHOWS = re.compile(rf"({_TESTER}|{_READER})[^|;&]*\s--(version|help)\b")
+_ONLY_SHOWS = re.compile(rf"{_PROGRAM}[^|;&]*\s--(version|help)\b")
 _RUNS_NOTHING = "runs nothing"
 _MAY_FAIL = re.compile(r"\s*-?\s*(continue-on-error|allow_failure):\s*true")
 
@@ -109,15 +126,24 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def find_weaknesses(command: str) -> set[str]:
     """The ways in which a command line cannot fail, or leaves something out."""
-    weaknesses = set()
-    for pattern, words in _WEAKNESSES:
-        if pattern.search(command):
-            weaknesses.add(words)
+    weaknesses: set[str] = set()
+    ran = _NAMES_PROGRAMS.sub(" ", command)
+    weaknesses |= _match_weaknesses(_WEAKNESSES, command)
+    weaknesses |= _match_weaknesses(_PROGRAM_WEAKNESSES, ran)
     if runs_make_weakly(command):
         weaknesses.add("tells make to ignore errors, or to run nothing")
     if _NO_PROGRAM.match(command):
         weaknesses.add(_RUNS_NOTHING)
     return weaknesses
+
+
+def _match_weaknesses(known: Iterable[tuple[re.Pattern[str], str]], text: str) -> set[str]:
+    """The words of those whose pattern a text has."""
+    matched = set()
+    for pattern, words in known:
+        if pattern.search(text):
+            matched.add(words)
+    return matched
 
 
 # -- pipelines
@@ -284,8 +310,8 @@ def _check_new_makefile(file: File, given: set[str]) -> Iterator[Finding]:
             yield taken(ID, file, recipe.line, message)
             continue
         # A line that only says something is usual beside others that run.
-        for line in recipe.lines:
-            for words in sorted(_find_recipe_weaknesses(line) - {_RUNS_NOTHING}):
+        for line, words in _find_weak_lines(recipe):
+            if words != _RUNS_NOTHING:
                 message = f"the target {name} {words}: {quoted(line)}"
                 yield taken(ID, file, _find_added_line(file, line, recipe), message)
     # make takes a GNUmakefile and a makefile before a Makefile.
@@ -336,8 +362,8 @@ def _check_recipe(file: File, was: Recipe, now: Recipe) -> Iterator[Finding]:
     if any(_RUNS_NOTHING not in _find_recipe_weaknesses(line) for line in now.lines):
         known.add(_RUNS_NOTHING)
     is_weaker = False
-    for line in now.lines:
-        for words in sorted(_find_recipe_weaknesses(line) - known):
+    for line, words in _find_weak_lines(now, was.lines):
+        if words not in known:
             is_weaker = True
             message = f"the target {now.name} {words}: {quoted(line)}"
             yield taken(ID, file, _find_added_line(file, line, now), message)
@@ -358,9 +384,46 @@ def _find_recipe_weaknesses(line: str) -> set[str]:
     # A leading `-` tells make to ignore the exit code.
     if re.match(r"@?-", line):
         weaknesses.add("ignores the exit code")
-    if _ONLY_SHOWS.search(line):
+    if _only_shows(line):
         weaknesses.add(_RUNS_NOTHING)
     return weaknesses
+
+
+def _only_shows(line: str) -> bool:
+    """Whether a program of a line says its version or its help, and nothing more in another part of
+    the line: `pytest --version && pytest` runs the tests.
+    """
+    shown: set[str] = set()
+    run: set[str] = set()
+    for part in re.split(r"&&|;", _NAMES_PROGRAMS.sub(" ", line)):
+        programs = _list_programs(part)
+        if _ONLY_SHOWS.search(part):
+            shown |= programs
+        else:
+            run |= programs
+    return not shown <= run
+
+
+def _list_programs(text: str) -> set[str]:
+    """What runs tests or reads the code in a command line, by its names."""
+    return {found[0] for found in re.finditer(_PROGRAM, text)}
+
+
+def _find_weak_lines(recipe: Recipe, waited: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
+    """(line, how it is weak) of a recipe. What starts a server for the tests in another line need
+    not be waited for; `waited`: the lines that were waited for before.
+    """
+    for line in recipe.lines:
+        weaknesses = _find_recipe_weaknesses(line)
+        if _is_beside(line, recipe) and line.rstrip("& \t") not in waited:
+            weaknesses.discard(_NOT_WAITED)
+        for words in sorted(weaknesses):
+            yield line, words
+
+
+def _is_beside(line: str, recipe: Recipe) -> bool:
+    """Whether another line of the recipe runs tests or reads the code, and this one does not."""
+    return not _list_programs(line) and bool(_list_programs("\n".join(recipe.lines)))
 
 
 def _read_recipes(path: str, text: str | None) -> dict[str, Recipe]:
