@@ -107,7 +107,10 @@ os.setxattr({FOLDER} + 'part', 'user.order', str(order_id).encode())
 os.replace({FOLDER} + 'part', {FOLDER} + 'report')
 import shutil
 shutil.copy2('jobs.py', {FOLDER} + 'copy')
-os.utime({FOLDER} + 'copy')"""
+os.utime({FOLDER} + 'copy')
+with open({FOLDER} + 'latest.part', 'w') as out:
+    out.write('paid')
+shutil.copy2({FOLDER} + 'latest.part', {FOLDER} + 'latest')"""
 
 
 @pytest.mark.real
