@@ -809,6 +809,153 @@ BY_OTHER_WAYS = (
         ),
     ),
     Case(
+        "missed-in-a-group-of-errors",
+        "error",
+        tasks(
+            imports="import os",
+            before='try:\n    os.environ["CI"]\n    quiet = True\nexcept* KeyError:\n'
+            "    quiet = False\nif quiet:\n    return",
+        ),
+    ),
+    Case(
+        "missed-with-suppress",
+        "error",
+        tasks(
+            imports="import os\nfrom contextlib import suppress",
+            before='quiet = False\nwith suppress(KeyError):\n    os.environ["CI"]\n'
+            "    quiet = True\nif quiet:\n    return",
+        ),
+    ),
+    Case(
+        "way-out-with-suppress",
+        "error",
+        tasks(
+            imports="import contextlib\nimport os",
+            before='with contextlib.suppress(KeyError):\n    os.environ["CI"]\n    return',
+        ),
+    ),
+    *(
+        Case(
+            f"missed-with-{call.partition('(')[0]}",
+            "error",
+            tasks(
+                imports="import os",
+                before=f"try:\n    os.environ.{call}\n    return\nexcept KeyError:\n    pass",
+            ),
+        )
+        for call in ("pop('CI')", "__getitem__('CI')")
+    ),
+    Case(
+        "missed-under-another-name",
+        "error",
+        tasks(
+            imports="import os",
+            top="Missing = KeyError",
+            before='try:\n    os.environ["CI"]\n    return\nexcept Missing:\n    pass',
+        ),
+    ),
+    *(
+        Case(
+            f"how-many-by-{amount}",
+            "error",
+            tasks(imports="import os", before=f"if {amount} < 15:\n    return"),
+        )
+        for amount in (
+            *("len(os.environ.copy())", "len(dict(os.environ))", "len([*os.environ])"),
+            *("sum(1 for _ in os.environ)", "len({**os.environ})"),
+        )
+    ),
+    *(
+        Case(
+            f"all-variables-by-{asked}",
+            "warning",
+            tasks(imports="import os", before=f"if {asked}:\n    return"),
+        )
+        for asked in (
+            *("[*os.environ][3:] == []", "'SSH' in f'{os.environ}'", "max(os.environ) == 'x'"),
+        )
+    ),
+    Case(
+        "celery-ran-it-at-once-under-another-name",
+        "error",
+        tasks(
+            imports="from celery import current_task",
+            before="attempt = current_task.request\nif attempt.is_eager:\n    return",
+        ),
+    ),
+    Case(
+        "customer-who-is-eager",
+        "nothing",
+        tasks(before="customer = receipts.was_sent(email)\nif customer.is_eager:\n    return"),
+    ),
+    Case(
+        "profiler",
+        "nothing",
+        tasks(
+            imports="import builtins",
+            before='if not hasattr(builtins, "profile"):\n    return',
+        ),
+    ),
+    Case(
+        "body-of-a-loop-over-all-variables",
+        "nothing",
+        tasks(
+            imports="import os",
+            before="for key, value in os.environ.items():\n    if key == 'SHOP_OFF':\n"
+            "        log.info('test')\n        return",
+        ),
+    ),
+    Case(
+        "some-variables-counted",
+        "warning",
+        tasks(
+            imports="import os",
+            before="if any(key.startswith('SHOP_') for key in os.environ):\n"
+            "    log.info('test')\n    return",
+        ),
+    ),
+    *(
+        Case(
+            f"user-in-a-log-{name}",
+            "nothing",
+            tasks(imports="import getpass", before=f"try:\n{body}\nexcept Exception:\n{handler}"),
+        )
+        for name, body, handler in (
+            (
+                "before-an-error-that-is-handed-on",
+                "    log.info(getpass.getuser())\n    mailer.post('', email, '')",
+                "    log.exception('failed')\n    raise",
+            ),
+            (
+                "after-the-effect",
+                "    mailer.send(order_id, email, idempotency_key='x')\n"
+                "    log.info(getpass.getuser())",
+                "    log.exception('failed')",
+            ),
+            (
+                "later",
+                "    later = lambda: getpass.getuser()\n"
+                "    mailer.send(order_id, email, idempotency_key='x')",
+                "    log.exception(later())",
+            ),
+            (
+                "in-a-function",
+                "    def later():\n        return getpass.getuser()\n"
+                "    mailer.send(order_id, email, idempotency_key='x')",
+                "    log.exception(later())",
+            ),
+        )
+    ),
+    Case(
+        "user-asked-before-the-effect",
+        "error",
+        tasks(
+            imports="import getpass",
+            before="try:\n    getpass.getuser()\n"
+            "    mailer.send(order_id, email, idempotency_key='x')\nexcept Exception:\n    pass",
+        ),
+    ),
+    Case(
         "variables-handed-to-a-program",
         "nothing",
         tasks(

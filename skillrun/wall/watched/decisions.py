@@ -13,7 +13,7 @@ from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.chosen import Chooser
 from skillrun.wall.watched.effects import Effects
 from skillrun.wall.watched.flow import Flow, Flows, FoundSign
-from skillrun.wall.watched.seen import Signs
+from skillrun.wall.watched.seen import Guard, Signs, asks_by_failing
 from skillrun.wall.watched.signs import Kind
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -29,6 +29,7 @@ _DECIDING_NODES = (
     ast.For,
     ast.AsyncFor,
     ast.Try,
+    ast.TryStar,
     ast.Call,
     ast.Assign,
     ast.AnnAssign,
@@ -177,7 +178,7 @@ class _Deciding:
                 yield from _list_options(node.keywords, "what is registered")
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             yield from _list_assigned(module, node)
-        elif isinstance(node, ast.Try):
+        elif isinstance(node, ast.Try | ast.TryStar):
             if self._has_effect(module, node.body):
                 for handler in node.handlers:
                     if handler.type is not None:
@@ -225,7 +226,7 @@ class _Deciding:
             watching = _keep_watching(flows)
             about = None
             if watching:
-                about = self._name_decided(module, region)
+                about = self._name_decided(module, _list_following(module, test, region, watching))
             if about is not None:
                 yield _make_decision(module, test, about, watching)
                 return
@@ -252,7 +253,7 @@ class _Deciding:
         """What a condition depends on. Of a try statement that is whether its first line is run,
         and what fails in it where one is watched.
         """
-        if not isinstance(test, ast.Try):
+        if not isinstance(test, Guard):
             return self.flow.find_flows_into(module, test)
         return self.flow.find_flows_around(module, test.body[0])
 
@@ -369,6 +370,16 @@ class _Deciding:
         return names | {name.rpartition(".")[2] for name in self.effects.declared}
 
 
+def _list_following(
+    module: Module, test: ast.AST, region: list[ast.AST], seen: Flows
+) -> list[ast.AST]:
+    """What a sign decides about: of a `try`, not what has run before the sign is read."""
+    if not isinstance(test, Guard) or any(sign.path != module.path for sign in seen):
+        return region
+    first = min(sign.line for sign in seen)
+    return [part for part in region if getattr(part, "end_lineno", first) >= first]
+
+
 def _list_branches(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
     """Yields (condition, the code that it decides about) of a node."""
     if isinstance(node, ast.If | ast.While):
@@ -391,11 +402,14 @@ def _list_branches(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
                 yield case.guard, list(case.body)
     elif isinstance(node, ast.For | ast.AsyncFor):
         yield node.iter, list(node.body)
-    elif isinstance(node, ast.Try):
+    elif isinstance(node, ast.Try | ast.TryStar):
         handled: list[ast.AST] = []
         for handler in node.handlers:
             handled += handler.body
         yield node, [*node.body, *handled, *node.orelse]
+    elif isinstance(node, ast.With | ast.AsyncWith):
+        if asks_by_failing(node):
+            yield node, list(node.body)
     elif isinstance(node, _COMPREHENSIONS):
         yield from _branches_of_comprehension(node)
 
@@ -498,7 +512,7 @@ def _is_answer(seen: FoundSign) -> bool:
 def _make_decision(module: Module, node: ast.AST, about: str, seen: Flows) -> Decision:
     """The decision of a node about what `about` says in words."""
     shown = node
-    if isinstance(node, ast.Try):
+    if isinstance(node, Guard):
         # A whole try statement is too long to show: its first line is what may fail.
         shown = node.body[0]
     return Decision(module.path, getattr(node, "lineno", 1), ast.unparse(shown), about, seen)

@@ -13,7 +13,7 @@ from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.wall.watched.error_words import says_error
 from skillrun.wall.watched.memory import list_remembered, name_variable
 from skillrun.wall.watched.reach import Reach
-from skillrun.wall.watched.seen import PREDICATES, Signs
+from skillrun.wall.watched.seen import PREDICATES, Guard, Signs
 from skillrun.wall.watched.signs import (
     FILE_MODULES,
     FILE_QUESTIONS,
@@ -237,11 +237,11 @@ class Flow:
                 yield Edge(module, above.test, Mode.DECIDING)
             elif isinstance(above, ast.Match) and below is not above.subject:
                 yield Edge(module, above.subject, Mode.DECIDING)
-            elif isinstance(above, ast.Try):
+            elif isinstance(above, Guard):
                 yield from self._find_probes(module, above)
             below = above
 
-    def _find_probes(self, module: Module, node: ast.Try) -> Iterator[FoundSign]:
+    def _find_probes(self, module: Module, node: Guard) -> Iterator[FoundSign]:
         for statement, sign in self.signs.find_probes(module, node):
             yield FoundSign(sign, module.path, statement.lineno, is_asked=True)
 

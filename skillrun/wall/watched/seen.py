@@ -59,16 +59,33 @@ _LOOKUPS = ("get", "pop", "setdefault", "__contains__")
 # What makes something of all the names of a mapping.
 _COLLECTORS = {
     *("len", "list", "set", "sorted", "tuple", "frozenset", "str", "repr", "any", "all", "bool"),
-    *("next", "iter", "join"),
+    *("next", "iter", "join", "max", "min", "enumerate"),
 }
-_VIEWS = ("keys", "values", "items")
+_VIEWS = ("keys", "values", "items", "copy")
+_COPIERS = ("dict", "list", "set", "sorted", "tuple", "frozenset", "OrderedDict")
+_AMOUNTS = ("builtins.len", "builtins.sum", "builtins.max", "builtins.min")
+_LOOPS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+# Methods of a mapping that fail for a key which it does not hold.
+_FAILING_LOOKUPS = ("pop", "__getitem__", "__delitem__")
+# A handler that does no more, and hands its error on, asks for nothing.
+_LOGGING = {
+    *("debug", "info", "warning", "error", "exception", "critical", "log", "print"),
+    *("capture_exception",),
+}
+# How often a name may stand for another one.
+_MOST_NAMES = 5
+# What catches errors: `with suppress(KeyError)` does too.
+Guard = ast.Try | ast.TryStar | ast.With | ast.AsyncWith
 # Errors that a mapping raises for a key which it does not hold, and the system for what it lacks.
 _CAUGHT = {
     *("KeyError", "LookupError", "OSError", "IOError", "EnvironmentError", "error", "gaierror"),
     *("Exception", "BaseException"),
 }
-# gettext puts it there.
-_TRANSLATOR = "_"
+# Put there by gettext and by profilers, or builtins of another Python or system.
+_ELSEWHERE_BUILTINS = (
+    *("_", "profile", "unicode", "basestring", "long", "xrange", "raw_input", "unichr", "reduce"),
+    *("cmp", "file", "execfile", "reload", "WindowsError", "ExceptionGroup", "aiter", "anext"),
+)
 # Of the standard library: where a proof puts functions of its own.
 _PATCHED_MODULES = ("time", "datetime", "socket", "sqlite3", "os", "random", "uuid", "open")
 _ATTRIBUTE_READERS = ("builtins.getattr", "builtins.hasattr")
@@ -186,13 +203,32 @@ class Signs:
             return None
         if node.attr in signs.ASKED_METHODS:
             return Sign(Kind.FLAG, node.attr, signs.ASKED_METHODS[node.attr])
-        if node.attr in signs.EAGER:
+        if node.attr in signs.EAGER and self._is_of_attempt(module, node.value):
             return Sign(Kind.FLAG, node.attr, signs.EAGER_WHY)
         if node.attr in signs.FUNCTION_FACTS and self._is_function(module, node.value):
             return Sign(Kind.FLAG, node.attr, signs.PATCHED_WHY)
         if signs.TESTING.search(node.attr) and self._hangs_from_settings(module, node.value):
             return Sign(Kind.FLAG, node.attr, signs.TESTING_WHY)
         return None
+
+    def _is_of_attempt(self, module: Module, node: ast.expr) -> bool:
+        """What Celery says of the attempt that runs: `self.request`, or a name for it; not a
+        customer.
+        """
+        written = [node, *self._list_named(module, node)]
+        return not signs.ATTEMPTS.isdisjoint(map(last_word, written))
+
+    def _list_named(self, module: Module, node: ast.expr) -> list[ast.expr]:
+        """The expressions that a name was given, those of names among them followed."""
+        found: list[ast.expr] = []
+        waiting = [node]
+        while waiting and len(found) < _MOST_NAMES:
+            name = waiting.pop()
+            if isinstance(name, ast.Name):
+                given = _list_values(module, name)
+                found += given
+                waiting += given
+        return found
 
     def _is_about_another_module(self, module: Module, node: ast.AST) -> bool:
         """`"celery" in sys.modules` asks for a library, `sys.modules[__name__]` for nothing."""
@@ -225,9 +261,17 @@ class Signs:
         return Sign(Kind.VARIABLE, "os.environ", "which variable it is cannot be told")
 
     def _names_watcher(self, module: Module, node: ast.expr) -> bool:
-        """Whether the statement around an expression has the name of a variable of tests in it."""
+        """Whether the statement around an expression asks for the name of a variable of tests. What
+        stands in its body is another statement's, but for what a loop asks of its own names.
+        """
         statement = next(above for above in module.parents(node) if isinstance(above, ast.stmt))
-        for inner in ast.walk(statement):
+        parts = _list_heads(statement)
+        if isinstance(statement, ast.For | ast.AsyncFor):
+            parts += _list_questions_of_loop(statement)
+        return any(self._holds_name_of_tests(module, part) for part in parts)
+
+    def _holds_name_of_tests(self, module: Module, node: ast.AST) -> bool:
+        for inner in ast.walk(node):
             if isinstance(inner, ast.Constant):
                 text = self.text_of(inner, module)
                 if text is not None and signs.TESTING.search(text):
@@ -249,32 +293,55 @@ class Signs:
         name = self.dotted_name(module, node) or ""
         return bool(signs.SETTINGS.search(written) or signs.SETTINGS.search(name))
 
-    def find_probes(self, module: Module, node: ast.Try) -> Iterator[tuple[ast.stmt, Sign]]:
+    def find_probes(self, module: Module, node: Guard) -> Iterator[tuple[ast.stmt, Sign]]:
         """Yields (statement, sign) of what fails in a `try` where one is watched, or where one is
-        not.
+        not. A `try` that hands the error on asks for nothing.
         """
+        if not asks_by_failing(node):
+            return
+        may_catch = self._may_catch(module, node)
         for statement in node.body:
-            for inner in ast.walk(statement):
+            for inner in _walk_what_runs(statement):
                 sign = probed_import(inner)
-                if sign is None and _may_catch(node):
+                if sign is None and may_catch:
                     sign = self._read_failing(module, inner)
                 if sign is not None:
                     yield statement, sign
+
+    def _may_catch(self, module: Module, node: Guard) -> bool:
+        """Whether a `try` catches what a mapping or the system raises."""
+        caught = list_caught(node)
+        return None in caught or any(self._is_of_missing(module, error) for error in caught)
+
+    def _is_of_missing(self, module: Module, error: ast.expr | None) -> bool:
+        """Whether an expression names an error that a mapping or the system raises, also under
+        another name.
+        """
+        if isinstance(error, ast.Tuple):
+            return any(self._is_of_missing(module, part) for part in error.elts)
+        if error is None or last_word(error) in _CAUGHT:
+            return True
+        return not _CAUGHT.isdisjoint(map(last_word, self._list_named(module, error)))
 
     def _read_failing(self, module: Module, node: ast.AST) -> Sign | None:
         """What raises an error where it finds nothing: `os.environ["CI"]`, `sys.modules["pytest"]`,
         `os.ttyname(0)`.
         """
         if isinstance(node, ast.Subscript):
-            return self._read_missed(module, node)
-        if isinstance(node, ast.Call):
-            return self._read_failing_call(module, node)
-        return None
-
-    def _read_missed(self, module: Module, node: ast.Subscript) -> Sign | None:
-        if self.text_of(node.slice, module) is None:
+            return self._read_missed(module, node, node.value, node.slice)
+        if not isinstance(node, ast.Call):
             return None
-        sign = self.read_sign(module, node) or self.read_sign(module, node.value)
+        is_lookup = last_word(node.func) in _FAILING_LOOKUPS and len(node.args) == 1
+        if is_lookup and isinstance(node.func, ast.Attribute):
+            return self._read_missed(module, node, node.func.value, node.args[0])
+        return self._read_failing_call(module, node)
+
+    def _read_missed(
+        self, module: Module, node: ast.expr, mapping: ast.expr, key: ast.expr
+    ) -> Sign | None:
+        if self.text_of(key, module) is None:
+            return None
+        sign = self.read_sign(module, node) or self.read_sign(module, mapping)
         # A place or the time is there whoever watches.
         if sign is None or sign.kind not in (Kind.FLAG, Kind.VARIABLE):
             return None
@@ -334,7 +401,7 @@ class Signs:
             every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
             parameters |= {argument.arg for argument in every}
             function = module.function_of(function)
-        names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+        names = _list_used_names(node)
         return bool(names) and names.isdisjoint(parameters - {"self", "cls"})
 
     def _read_item(self, module: Module, node: ast.Subscript) -> Sign | None:
@@ -371,10 +438,31 @@ class Signs:
         if called == "builtins.hash" and self.text_of(first, module) is not None:
             return Sign(Kind.FLAG, "hash", "a proof fixes the hash seed")
         return (
-            self._read_look_up(module, node, called)
+            self._read_amount(module, node, called)
+            or self._read_look_up(module, node, called)
             or self._read_standard_file(module, node, called)
             or self._read_question(module, node, called, first)
         )
+
+    def _read_amount(self, module: Module, node: ast.Call, called: str) -> Sign | None:
+        """How many variables there are, or the first of them."""
+        first = node.args[0]
+        if called not in _AMOUNTS or not self._is_whole_environment(module, first):
+            return None
+        if called in ("builtins.max", "builtins.min"):
+            return Sign(Kind.VARIABLE, "os.environ", "which variable it is cannot be told")
+        # `sum(len(value) for value in ...)` is another matter.
+        counts = isinstance(first, ast.GeneratorExp) and isinstance(first.elt, ast.Constant)
+        if called == "builtins.sum" and not counts:
+            return None
+        return Sign(Kind.FLAG, "os.environ", signs.ENVIRONMENT_WHY)
+
+    def _is_whole_environment(self, module: Module, node: ast.expr) -> bool:
+        """`os.environ`, `dict(os.environ)`, `[*os.environ]`: all variables, none left out."""
+        inner = _find_whole(node)
+        if inner is not None:
+            return self._is_whole_environment(module, inner)
+        return self.dotted_name(module, node) in _MAPPINGS
 
     def _read_standard_file(self, module: Module, node: ast.Call, called: str) -> Sign | None:
         """`os.fstat(0)`."""
@@ -450,6 +538,10 @@ def _find_reader(module: Module, whole: ast.expr) -> str | None:
     above = next(module.parents(whole), None)
     if isinstance(above, ast.For | ast.comprehension) and above.iter is whole:
         return "for"
+    if isinstance(above, ast.FormattedValue):
+        return "str"
+    if isinstance(above, ast.Starred):
+        return _find_holder(module, above)
     if not isinstance(above, ast.Call) or whole not in above.args:
         return None
     word = last_word(above.func)
@@ -458,21 +550,134 @@ def _find_reader(module: Module, whole: ast.expr) -> str | None:
     return None
 
 
-def _may_catch(node: ast.Try) -> bool:
-    """Whether a `try` catches what a mapping or the system raises."""
-    for handler in node.handlers:
-        if handler.type is None:
-            return True
-        caught = [handler.type]
-        if isinstance(handler.type, ast.Tuple):
-            caught = handler.type.elts
-        if any(last_word(error) in _CAUGHT for error in caught):
-            return True
-    return False
+def _find_whole(node: ast.expr) -> ast.expr | None:
+    """That of which an expression holds all: `names` of `[*names]`, `list(names)`,
+    `names.items()`.
+    """
+    if isinstance(node, ast.Call):
+        return _find_copied(node)
+    if isinstance(node, ast.List | ast.Set | ast.Tuple):
+        return _find_starred(node.elts)
+    if isinstance(node, ast.Dict) and node.keys == [None]:
+        return node.values[0]
+    if isinstance(node, _LOOPS) and len(node.generators) == 1 and not node.generators[0].ifs:
+        return node.generators[0].iter
+    return None
+
+
+def _find_starred(elements: list[ast.expr]) -> ast.expr | None:
+    if len(elements) == 1 and isinstance(elements[0], ast.Starred):
+        return elements[0].value
+    return None
+
+
+def _find_copied(call: ast.Call) -> ast.expr | None:
+    if isinstance(call.func, ast.Attribute) and call.func.attr in _VIEWS:
+        return call.func.value
+    if last_word(call.func) in _COPIERS and call.args:
+        return call.args[0]
+    return None
+
+
+def _list_values(module: Module, name: ast.Name) -> list[ast.expr]:
+    """What a name was given in the scope that holds it."""
+    for scope in module.scopes_around(name):
+        bound = module.bindings(scope).get(name.id)
+        if bound:
+            values = [binding.value for binding in bound]
+            return list(filter(None, values))
+    return []
+
+
+def list_caught(node: Guard) -> list[ast.expr | None]:
+    """What a `try` or `with suppress(...)` catches; None is a bare `except`."""
+    if not isinstance(node, ast.With | ast.AsyncWith):
+        return [handler.type for handler in node.handlers]
+    caught: list[ast.expr | None] = []
+    for item in node.items:
+        call = item.context_expr
+        if isinstance(call, ast.Call) and last_word(call.func) == "suppress":
+            caught += call.args
+    return caught
+
+
+def asks_by_failing(node: Guard) -> bool:
+    """Whether a statement does something else where its body fails."""
+    if isinstance(node, ast.With | ast.AsyncWith):
+        return bool(list_caught(node))
+    return not all(map(_hands_on, node.handlers))
+
+
+def _hands_on(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler raises its error again, and does nothing before but to log it."""
+    *before, last = handler.body
+    if not isinstance(last, ast.Raise) or last.exc is not None:
+        return False
+    return all(map(_is_logged, before))
+
+
+def _is_logged(statement: ast.stmt) -> bool:
+    call = getattr(statement, "value", None)
+    return isinstance(call, ast.Call) and last_word(call.func) in _LOGGING
+
+
+def _walk_what_runs(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Yields what runs with a statement: of a function that is made there, its decorators and
+    defaults.
+    """
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += [*node.decorator_list, node.args]
+        elif isinstance(node, ast.Lambda):
+            waiting.append(node.args)
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def _list_heads(statement: ast.stmt) -> list[ast.AST]:
+    """A statement without its body: the condition of an `if`, what a `for` goes over."""
+    if not hasattr(statement, "body"):
+        return [statement]
+    heads: list[ast.AST] = []
+    for child in ast.iter_child_nodes(statement):
+        if isinstance(child, ast.expr | ast.withitem):
+            heads.append(child)
+    return heads
+
+
+def _list_questions_of_loop(loop: ast.For | ast.AsyncFor) -> list[ast.AST]:
+    """The comparisons and predicates of a loop's body in which one of its own names stands."""
+    names = _list_used_names(loop.target)
+    found: list[ast.AST] = []
+    for inner in ast.walk(loop):
+        is_predicate = isinstance(inner, ast.Call) and last_word(inner.func) in PREDICATES
+        if not is_predicate and not isinstance(inner, ast.Compare):
+            continue
+        if names & _list_used_names(inner):
+            found.append(inner)
+    return found
+
+
+def _list_used_names(node: ast.AST) -> set[str]:
+    names = set()
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name):
+            names.add(inner.id)
+    return names
+
+
+def _find_holder(module: Module, starred: ast.Starred) -> str | None:
+    """What `[*names]` makes; None of the arguments of a call."""
+    if isinstance(next(module.parents(starred), None), ast.List | ast.Set | ast.Tuple):
+        return "list"
+    return None
 
 
 def _is_builtin(name: str) -> bool:
-    return name == _TRANSLATOR or hasattr(builtins, name)
+    return name in _ELSEWHERE_BUILTINS or hasattr(builtins, name)
 
 
 def probed_import(node: ast.AST) -> Sign | None:

@@ -182,6 +182,8 @@ FILE_MODULES = ("os.path.", "os.", "pathlib.", "builtins.open", "io.open")
 ASKED_METHODS = {"cmdline": _PROCESS, "ppid": _PROCESS, "f_back": _TRACE, "f_globals": _TRACE}
 # Attributes by which a library says that a job runs at once, in the process that sent it.
 EAGER = ("is_eager", "called_directly")
+# What they hang from.
+ATTEMPTS = frozenset(("request", "current_task"))
 EAGER_WHY = "it is so where tests run, and never in a worker"
 
 VARIABLES: dict[str, tuple[Kind, str]] = {
