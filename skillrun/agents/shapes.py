@@ -14,11 +14,13 @@ SERVER = {"command": "skillrun", "args": ["mcp"]}
 _PATCHED = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ")
 
 
-def hook_command(agent: str, event: str) -> str:
-    """The command that an agent's file names for a hook. It is a name on PATH, never a path of one
-    machine: the file is committed.
+def hook_command(agent: str, event: str, program: str = "skillrun") -> str:
+    """The command that an agent's file names for a hook.
+
+    In a repository it starts the program on PATH, never a path of one machine: the file is
+    committed.
     """
-    return f"skillrun hook {agent} {event}"
+    return f"{program} hook {agent} {event}"
 
 
 def mcp_server(path: str) -> Addition:

@@ -18,7 +18,8 @@ import helpers
 import pytest
 
 from skillrun.agents.doctor.check import run_briefly
-from skillrun.agents.doctor.machine import _check_sandbox, _check_sqlite
+from skillrun.agents.doctor.machine import _check_command, _check_sandbox, _check_sqlite
+from skillrun.agents.install.program import own_program
 from skillrun.proof.sandbox.walls import explain_refusal, next_best
 
 pytestmark = pytest.mark.real
@@ -52,10 +53,12 @@ class Machine:
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return path
 
-    def run(self, *args: str, code: int = 0, cwd: Path | None = None) -> str:
+    def env(self) -> dict[str, str]:
         state = str(self.home / "state")
-        env = {"HOME": str(self.home), "PATH": str(self.bin), "SKILLRUN_STATE_DIR": state}
-        done = helpers.run_cli(*args, cwd=cwd or self.repo, env=env)
+        return {"HOME": str(self.home), "PATH": str(self.bin), "SKILLRUN_STATE_DIR": state}
+
+    def run(self, *args: str, code: int = 0, cwd: Path | None = None) -> str:
+        done = helpers.run_cli(*args, cwd=cwd or self.repo, env=self.env())
         assert done.returncode == code, done.stdout + done.stderr
         assert done.stderr == ""
         return done.stdout
@@ -151,7 +154,8 @@ def test_hooks_that_answer(agent: str, machine: Machine) -> None:
     words = {"antigravity": ["stop"], "opencode": ["pre-tool"]}.get(agent, ["stop", "pre-tool"])
     for word in words:
         assert f"ok       hook {word} answers: " in shown
-    assert shown.count(" answers: ") == len(words)
+    assert shown.count("ok       hook ") == len(words)
+    assert "ok       its MCP server answers: skillrun mcp" in shown
     assert "ok       installed in this repository" in shown
 
 
@@ -344,16 +348,75 @@ def test_doctor_changes_nothing(machine: Machine) -> None:
     assert helpers.git(machine.repo, "status", "--porcelain") == ""
 
 
-def test_an_mcp_server_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("agent", ("claude", "codex", "opencode"))
+def test_the_mcp_server_is_started_and_greeted(agent: str, machine: Machine) -> None:
+    machine.program("skillrun", REAL)
+    machine.run("install", agent)
+    assert "ok       its MCP server answers: skillrun mcp" in shown(machine)
+    machine.program("skillrun", "#!/bin/sh\necho no such module >&2\nexit 1\n")
+    assert "problem  its MCP server does not answer: no such module" in shown(machine)
+    (machine.bin / "skillrun").unlink()
+    assert "problem  its MCP server does not start: there is no skillrun" in shown(machine)
+
+
+def shown(machine: Machine) -> str:
+    done = helpers.run_cli("doctor", cwd=machine.repo, env=machine.env())
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_a_server_that_somebody_else_wrote_is_not_started(machine: Machine) -> None:
+    machine.program("skillrun", REAL)
+    machine.run("install", "claude")
+    settings = machine.repo / ".mcp.json"
+    settings.write_text(settings.read_text().replace('"mcp"', '"mcp", "--mine"'))
+    assert "its MCP server" not in machine.run("doctor")
+
+
+@pytest.mark.parametrize("agent", ("claude", "copilot", "opencode"))
+def test_in_a_home_folder_no_path_is_needed(agent: str, machine: Machine) -> None:
+    """An agent that was started from a menu, say, has no environment that was activated."""
+    machine.run("install", agent, "--user")
+    text = machine.run("doctor")
+    words = {"opencode": 1}.get(agent, 2)
+    assert text.count(f" answers: {own_program()} hook {agent} ") == words or agent == "copilot"
+    assert text.count("hook ") >= words
+    assert "does not answer" not in text
+
+
+def test_a_program_that_is_gone_since_is_a_problem(machine: Machine) -> None:
+    machine.run("install", "claude", "--user")
+    settings = machine.home / ".claude/settings.json"
+    settings.write_text(settings.read_text().replace(own_program(), "/opt/gone/bin/skillrun"))
+    checks = machine.checks("Claude Code", code=1)
+    assert levels(checks, "starts /opt/gone/bin/skillrun, which is not there") == ["problem"] * 2
+    other = machine.program("skillrun", "#!/bin/sh\n: > ran\n")
+    settings.write_text(settings.read_text().replace("/opt/gone/bin/skillrun", str(other)))
+    checks = machine.checks("Claude Code")
+    assert levels(checks, "starts another skillrun") == ["note"] * 2
+    assert not (machine.repo / "ran").exists()
+
+
+def test_a_command_of_an_active_environment_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that is started without that environment finds no skillrun."""
+    monkeypatch.setenv("PATH", str(Path(own_program()).parent))
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    found = _check_command()
+    assert found.level == "note"
+    assert "skillrun install AGENT --user" in (found.do or "")
+    monkeypatch.delenv("VIRTUAL_ENV")
+    assert _check_command().level == "ok"
+
+
+def test_an_mcp_server_whose_package_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from skillrun.agents.doctor import agents
-    from skillrun.agents.install.plan import list_additions
     from skillrun.agents.registry import load_agent
 
-    claude = load_agent("claude")
-    additions = list_additions(claude, user=False)
-    assert list(agents._check_mcp(claude, additions)) == []
     monkeypatch.setattr(agents.importlib.util, "find_spec", lambda name: None)
-    (found,) = agents._check_mcp(claude, additions)
+    found = agents._check_mcp(load_agent("claude"), tmp_path, "skillrun")
     assert found.level == "problem"
     assert "pip install 'mcp" in (found.do or "")
 

@@ -14,7 +14,8 @@ import helpers
 import pytest
 from rows import real_but
 
-from skillrun.agents.install.plan import SKILLS, plan_install, plan_uninstall
+from skillrun.agents.install.plan import SKILLS, list_additions, plan_install, plan_uninstall
+from skillrun.agents.install.program import own_program
 from skillrun.agents.install.tomltext import append_table, take_back
 from skillrun.agents.registry import AGENTS, load_agent
 from skillrun.core.files import Change, write
@@ -409,10 +410,47 @@ def test_in_the_home_folder(agent: str, tmp_path: Path) -> None:
     run("install", agent, "--user", repo=repo, env=env)
     assert tree(repo) == before
     for one in load_agent(agent).USER:
-        assert (home / one.path).is_file()
+        text = (home / one.path).read_text()
+        assert own_program() in text or one.how == "default"
+        assert "command -v skillrun" not in text
+    assert "nothing was changed" in run("install", agent, "--user", repo=repo, env=env)
     assert (home / ".agents/skills/skillrun/SKILL.md").is_file()
     run("uninstall", agent, "--user", repo=repo, env=env)
     assert tree(home) == before_home
+
+
+@pytest.mark.parametrize("agent", real_but(AGENTS, "codex"))
+def test_a_home_folder_that_named_the_program_on_path(
+    agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As versions before wrote it; what nobody has edited since is replaced."""
+    with monkeypatch.context() as before:
+        before.setattr("skillrun.agents.install.plan.own_program", lambda: "skillrun")
+        write(tmp_path, plan_install(load_agent(agent), tmp_path, user=True).changes)
+    plan = plan_install(load_agent(agent), tmp_path, user=True)
+    assert plan.notes == ()
+    write(tmp_path, plan.changes)
+    for one in load_agent(agent).USER:
+        assert own_program() in (tmp_path / one.path).read_text() or one.how == "default"
+    assert plan_install(load_agent(agent), tmp_path, user=True).changes == ()
+
+
+def test_a_path_with_a_space_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "my tools/skillrun"
+    helpers.write_files(tmp_path, {"my tools/skillrun": b"#!/bin/sh\necho $*\n"})
+    program.chmod(0o755)
+    monkeypatch.setattr("skillrun.agents.install.plan.own_program", lambda: str(program))
+    for one in list_additions(load_agent("copilot"), user=True):
+        if one.how == "element":
+            done = subprocess.run(
+                ["/bin/sh", "-c", one.value["bash"]], capture_output=True, text=True
+            )
+            assert done.stdout.startswith("hook copilot ")
+    plan = plan_install(load_agent("codex"), tmp_path, user=True)
+    write(tmp_path, plan.changes)
+    config = tomllib.loads((tmp_path / ".codex/config.toml").read_text())
+    assert config["mcp_servers"]["skillrun"]["command"] == str(program)
+    assert plan_install(load_agent("codex"), tmp_path, user=True).changes == ()
 
 
 def test_misuse_and_no_repository(tmp_path: Path) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.agents.doctor.check import Check, run_briefly
-from skillrun.agents.doctor.hooks import hook_checks, trust_checks
+from skillrun.agents.doctor.hooks import NO_SKILLRUN, hook_checks, trust_checks
 from skillrun.agents.install import jsontext, present, record
 from skillrun.agents.install.plan import list_additions
+from skillrun.agents.install.program import ON_PATH, own_program
 from skillrun.agents.registry import AGENTS, load_agent
 from skillrun.core.errors import Refused
 from skillrun.core.extras import install_hint
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from skillrun.agents.interface import Addition, Agent
 
 _LIMIT_S = 5.0
+# It loads a good part of skillrun, on a busy machine for seconds.
+_SERVER_LIMIT_S = 20.0
+# The first key of an MCP server's entry, in every agent's file.
+_SERVERS = ("mcp", "mcpServers", "mcp_servers")
+_GREETING = (
+    '{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion":'
+    ' "2025-06-18", "capabilities": {}, "clientInfo": {"name": "doctor", "version": "1"}}}\n'
+)
 
 
 def agent_checks(root: Path | None, home: Path) -> Iterator[Check]:
@@ -132,18 +141,41 @@ def _check_installed(agent: Agent, where: str, base: Path, *, user: bool) -> Ite
     if other:
         text = f"{where}: not as this version writes it: {', '.join(other)}"
         yield Check(agent.NAME, "note", text, "if nobody meant that: remove it, and install again")
-    yield from _check_mcp(agent, additions)
+    if _has_server(states):
+        yield _check_mcp(agent, base, own_program() if user else ON_PATH)
     yield from hook_checks(agent, base, additions)
     if agent.ID == "codex":
         yield from trust_checks(agent.NAME, base, Path.home(), project=not user)
 
 
-def _check_mcp(agent: Agent, additions: Iterable[Addition]) -> Iterator[Check]:
-    """A problem where an MCP server was installed that this environment cannot start."""
-    is_installed = any("mcp" in str(one.value) for one in additions)
-    if is_installed and importlib.util.find_spec("mcp") is None:
+def _has_server(states: Mapping[Addition, present.Presence]) -> bool:
+    """Whether the entry of the MCP server is there as an install writes it: only then it is
+    started.
+    """
+    servers = [one for one in states if one.keys and one.keys[0] in _SERVERS]
+    return any(states[one] == "same" for one in servers)
+
+
+def _check_mcp(agent: Agent, base: Path, program: str) -> Check:
+    """Starts the MCP server as the agent does, and greets it."""
+    if importlib.util.find_spec("mcp") is None:
         text = "its MCP server cannot start: the package mcp is missing"
-        yield Check(agent.NAME, "problem", text, install_hint("mcp"))
+        return Check(agent.NAME, "problem", text, install_hint("mcp"))
+    try:
+        answer = run_briefly(
+            [program, "mcp"], base, limit_s=_SERVER_LIMIT_S, env=os.environ, stdin=_GREETING
+        )
+    except FileNotFoundError:
+        text = f"its MCP server does not start: there is no {program}"
+        return Check(agent.NAME, "problem", text, NO_SKILLRUN)
+    except OSError as error:
+        text = f"its MCP server does not start: {program}: {error.strerror}"
+        return Check(agent.NAME, "problem", text, "install skillrun again")
+    if '"serverInfo"' in answer.stdout:
+        return Check(agent.NAME, "ok", f"its MCP server answers: {program} mcp")
+    said = answer.first_line or "said nothing"
+    text = f"its MCP server does not answer: {said}"
+    return Check(agent.NAME, "problem", text, f"try it: {program} mcp < /dev/null")
 
 
 def _find_presence(files: Files, one: Addition, *, must_fit: bool) -> present.Presence:

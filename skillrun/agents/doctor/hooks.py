@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.agents.codex import HOOKS_FILE
 from skillrun.agents.doctor.check import Answer, Check, run_briefly
+from skillrun.agents.install.program import ON_PATH, own_program
 from skillrun.agents.shapes import hook_command
 from skillrun.core.canonical import sha256
 from skillrun.core.opening import parse_json, parse_toml, read_file, read_json, read_utf8
@@ -26,9 +28,7 @@ CANARY = "SKILLRUN_CANARY"
 _LIMIT_S = 10.0
 # A shell's exit code where it finds no such command.
 _NOT_FOUND = 127
-# A shell's exit code where it finds no such command.
-_NOT_FOUND = 127
-_NO_SKILLRUN = "make the command skillrun available on the PATH with which the agent starts"
+NO_SKILLRUN = "make the command skillrun available on the PATH with which the agent starts"
 
 
 def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> Iterator[Check]:
@@ -48,15 +48,38 @@ def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> It
         for one in additions:
             ours.update(_find_commands(one.value, agent.ID, word))
             if one.how == "file":
-                ours.add(hook_command(agent.ID, word))
+                ours.add(hook_command(agent.ID, word, _starts(one)))
             found.update(_in_file(base / one.path, one, agent.ID, word))
         for command in sorted(found):
             if command in ours:
                 yield _check_answer(agent, word, command, base)
             else:
-                text = f"hook {word} ({event}): its command was changed, so it was not run"
-                do = f"skillrun install {agent.ID} says which file"
-                yield Check(agent.NAME, "note", text, do)
+                yield _check_other(agent, f"hook {word} ({event})", command)
+
+
+def _check_other(agent: Agent, hook: str, command: str) -> Check:
+    """What is wrong with a command that is not run: nobody but its author knows what it does."""
+    program = _find_program(command)
+    is_path = Path(program).is_absolute()
+    if is_path and not Path(program).exists():
+        text = f"{hook} starts {program}, which is not there"
+        return Check(agent.NAME, "problem", text, f"skillrun install {agent.ID} --user")
+    if is_path and program != own_program():
+        text = f"{hook} starts another skillrun, {program}, so it was not run"
+        return Check(agent.NAME, "note", text, f"{program} doctor tries its own hooks")
+    text = f"{hook}: its command was changed, so it was not run"
+    return Check(agent.NAME, "note", text, f"skillrun install {agent.ID} says which file")
+
+
+def _find_program(command: str) -> str:
+    """The word before `hook` in a command of a shell; "" where there is none."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    if "hook" not in words[1:]:
+        return ""
+    return words[words.index("hook", 1) - 1]
 
 
 def _find_commands(value: Any, agent: str, word: str) -> Iterator[str]:
@@ -67,7 +90,7 @@ def _find_commands(value: Any, agent: str, word: str) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _find_commands(inner, agent, word)
-    elif isinstance(value, str) and hook_command(agent, word) in value:
+    elif isinstance(value, str) and "skillrun" in value and f" hook {agent} {word}" in value:
         yield value
 
 
@@ -77,7 +100,14 @@ def _in_file(path: Path, one: Addition, agent: str, word: str) -> Iterator[str]:
         yield from _find_commands(_json_file(path), agent, word)
     elif _read_bytes(path) == one.value.encode() and f'"{agent}", "{word}"' in one.value:
         # OpenCode's plugin starts it without a shell.
-        yield hook_command(agent, word)
+        yield hook_command(agent, word, _starts(one))
+
+
+def _starts(plugin: Addition) -> str:
+    """The program that a plugin starts."""
+    if f'"{own_program()}"' in plugin.value:
+        return own_program()
+    return ON_PATH
 
 
 def _json_file(path: Path) -> Any:
@@ -104,11 +134,12 @@ def _check_answer(agent: Agent, word: str, command: str, base: Path) -> Check:
     expected = {"skillrun": "canary", "agent": agent.ID, "event": word}
     if answer.code == 0 and _parse_or_none(answer.stdout) == expected:
         return Check(agent.NAME, "ok", f"hook {word} answers: {command}")
-    if answer.code == _NOT_FOUND or shutil.which("skillrun") is None:
-        reason, do = "there is no skillrun on PATH", _NO_SKILLRUN
+    on_path = _find_program(command) == ON_PATH
+    if on_path and (answer.code == _NOT_FOUND or shutil.which(ON_PATH) is None):
+        reason, do = "there is no skillrun on PATH", NO_SKILLRUN
     else:
         reason = _explain_answer(answer)
-        do = f"try it: echo '{{}}' | {CANARY}=1 {hook_command(agent.ID, word)}"
+        do = f"try it: echo '{{}}' | {CANARY}=1 {command}"
     return Check(agent.NAME, "problem", f"hook {word} does not answer: {reason}: {command}", do)
 
 
@@ -198,11 +229,15 @@ def _codex_hooks(base: Path) -> Iterator[tuple[str, str, str]]:
         for event, groups in _json_file(path)["hooks"].items():
             for number, group in enumerate(groups):
                 for place, handler in enumerate(group["hooks"]):
-                    if "skillrun hook codex" in handler["command"]:
+                    if _starts_hook(handler["command"]):
                         key = f"{path.resolve()}:{_snake_case(event)}:{number}:{place}"
                         yield event, key, _codex_hash(event, group, handler)
     except (KeyError, TypeError, AttributeError):
         return
+
+
+def _starts_hook(command: str) -> bool:
+    return "skillrun" in command and " hook codex " in command
 
 
 def _codex_hash(event: str, group: Any, handler: Any) -> str:

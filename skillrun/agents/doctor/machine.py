@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -114,6 +115,13 @@ def _check_sqlite(version: tuple[int, int, int], name: str) -> Check:
 def _check_command() -> Check:
     """Whether a process finds skillrun by its name alone, as hooks and the MCP server are begun."""
     found = shutil.which("skillrun")
+    if found and _is_of_environment(found):
+        text = f"skillrun is on PATH while its environment is active: {found}"
+        do = (
+            "an agent that is started without it finds none: skillrun install AGENT --user names"
+            " the full path"
+        )
+        return Check("machine", "note", text, do)
     if found:
         return Check("machine", "ok", f"skillrun is on PATH: {found}")
     do = "add the bin folder of the environment that has it to PATH"
@@ -123,6 +131,12 @@ def _check_command() -> Check:
         "skillrun is not on PATH: hooks and MCP server of agents cannot start",
         do,
     )
+
+
+def _is_of_environment(program: str) -> bool:
+    """Whether it lies in an environment of Python that had to be activated."""
+    environment = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    return environment is not None and Path(program).is_relative_to(environment)
 
 
 def _check_servers() -> Iterator[Check]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from skillrun.agents.install import jsontext, present, record
+from skillrun.agents.install.program import own_program, with_program
 from skillrun.agents.install.record import Entry
 from skillrun.agents.interface import Addition
 from skillrun.core.errors import Refused
@@ -37,7 +38,7 @@ class Plan:
 
 def list_additions(agent: Installable, *, user: bool) -> tuple[Addition, ...]:
     """Everything that an install of this agent adds: the skills as they ship, then its own
-    files.
+    files. Those of a home folder start this skillrun by its full path.
     """
     additions = []
     for folder in agent.SKILLS:
@@ -45,7 +46,8 @@ def list_additions(agent: Installable, *, user: bool) -> tuple[Addition, ...]:
             text = resource("skills", name, "SKILL.md").read_text("utf-8")
             additions.append(Addition(f"{folder}/{name}/SKILL.md", "file", (), text))
     if user:
-        return (*additions, *agent.USER)
+        program = own_program()
+        return (*additions, *(with_program(one, program) for one in agent.USER))
     return (*additions, *agent.PROJECT)
 
 
@@ -155,10 +157,12 @@ class _Work:
         return self.files.text(path)
 
     def _is_older(self, entry: Entry, one: Addition) -> bool:
-        """A table's entry keeps the text with its surroundings, and a table is never replaced: only
-        Codex has one.
+        """Whether what was added then is not what is added now; a table's entry keeps the text with
+        its surroundings.
         """
-        return one.how != "table" and entry.value != present.recorded_value(one)
+        if one.how == "table":
+            return one.value not in entry.value.replace("\r\n", "\n")
+        return bool(entry.value != present.recorded_value(one))
 
     def _put_in(
         self, text: str | None, one: Addition, agents: tuple[str, ...], old: Entry | None

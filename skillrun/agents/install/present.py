@@ -14,7 +14,8 @@ from skillrun.agents.install.record import Entry
 from skillrun.agents.interface import Addition
 from skillrun.core.canonical import sha256
 
-_COMMAND = re.compile(r"skillrun hook [\w-]+ [\w-]+")
+# Whatever the path of its program; a shell's quote may end it.
+_COMMAND = re.compile(r"skillrun'? (hook [\w-]+ [\w-]+)")
 Presence = Literal["same", "other", "none"]
 
 

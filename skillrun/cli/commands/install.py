@@ -134,11 +134,16 @@ def _print_files(plan: Plan) -> None:
 
 
 def _print_next(agent: Installable, user: bool) -> None:
+    from skillrun.agents.install.program import own_program
+
     lines = list(agent.NEXT_USER if user else agent.NEXT)
-    if shutil.which("skillrun") is None and agent.ID != CI:
+    if user:
+        lines = [line.replace(" -- skillrun ", f" -- {own_program()} ") for line in lines]
+    elif shutil.which("skillrun") is None and agent.ID != CI:
         lines.insert(
             0,
-            "there is no skillrun on PATH: install it where the agent starts, or no hook will run",
+            f"there is no skillrun on PATH: put it there, or skillrun install {agent.ID} --user,"
+            " which names its full path; no hook runs otherwise",
         )
     print("\nnext:")
     if agent.EVENTS:
