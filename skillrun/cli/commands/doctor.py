@@ -42,7 +42,8 @@ def doctor(repo: Path, json: bool) -> int:
             said = count_things(problems, "problem")
         print(f"\n{said}")
         print(
-            "what was run: git, --version of the agents' programs, skillrun's own hook commands and MCP server"
+            "what was run: git, --version of the agents' programs, skillrun's own hook commands"
+            " and MCP server"
         )
     if problems:
         return 1
