@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -128,8 +129,20 @@ def _check_installed(agent: Agent, where: str, base: Path, *, user: bool) -> Ite
     has_hooks = any(states[one] == "same" for one in hooks)
     if not entries and not has_hooks:
         return
-    missing = sorted({one.path for one in additions if states[one] == "none"})
-    other = sorted({one.path for one in additions if states[one] == "other"})
+    yield from _check_files(agent, where, states, user=user)
+    if _has_server(states):
+        yield _check_mcp(agent, base, own_program() if user else ON_PATH)
+    yield from hook_checks(agent, base, additions)
+    if agent.ID == "codex":
+        yield from trust_checks(agent.NAME, base, Path.home(), project=not user)
+
+
+def _check_files(
+    agent: Agent, where: str, states: Mapping[Addition, present.Presence], *, user: bool
+) -> Iterator[Check]:
+    """What of an install is missing, and what is not as it was written."""
+    missing = _list_paths(states, "none")
+    other = _list_paths(states, "other")
     if missing:
         text = f"{where}: missing in {', '.join(missing)}"
         do = f"skillrun install {agent.ID}"
@@ -141,19 +154,18 @@ def _check_installed(agent: Agent, where: str, base: Path, *, user: bool) -> Ite
     if other:
         text = f"{where}: not as this version writes it: {', '.join(other)}"
         yield Check(agent.NAME, "note", text, "if nobody meant that: remove it, and install again")
-    if _has_server(states):
-        yield _check_mcp(agent, base, own_program() if user else ON_PATH)
-    yield from hook_checks(agent, base, additions)
-    if agent.ID == "codex":
-        yield from trust_checks(agent.NAME, base, Path.home(), project=not user)
+
+
+def _list_paths(states: Mapping[Addition, present.Presence], wanted: str) -> list[str]:
+    return sorted({one.path for one, state in states.items() if state == wanted})
 
 
 def _has_server(states: Mapping[Addition, present.Presence]) -> bool:
     """Whether the entry of the MCP server is there as an install writes it: only then it is
     started.
     """
-    servers = [one for one in states if one.keys and one.keys[0] in _SERVERS]
-    return any(states[one] == "same" for one in servers)
+    found = {one.keys[0] for one, state in states.items() if one.keys and state == "same"}
+    return not found.isdisjoint(_SERVERS)
 
 
 def _check_mcp(agent: Agent, base: Path, program: str) -> Check:
@@ -161,16 +173,11 @@ def _check_mcp(agent: Agent, base: Path, program: str) -> Check:
     if importlib.util.find_spec("mcp") is None:
         text = "its MCP server cannot start: the package mcp is missing"
         return Check(agent.NAME, "problem", text, install_hint("mcp"))
-    try:
-        answer = run_briefly(
-            [program, "mcp"], base, limit_s=_SERVER_LIMIT_S, env=os.environ, stdin=_GREETING
-        )
-    except FileNotFoundError:
+    if shutil.which(program) is None:
         text = f"its MCP server does not start: there is no {program}"
         return Check(agent.NAME, "problem", text, NO_SKILLRUN)
-    except OSError as error:
-        text = f"its MCP server does not start: {program}: {error.strerror}"
-        return Check(agent.NAME, "problem", text, "install skillrun again")
+    command = ["/bin/sh", "-c", f"exec {shlex.quote(program)} mcp"]
+    answer = run_briefly(command, base, limit_s=_SERVER_LIMIT_S, env=os.environ, stdin=_GREETING)
     if '"serverInfo"' in answer.stdout:
         return Check(agent.NAME, "ok", f"its MCP server answers: {program} mcp")
     said = answer.first_line or "said nothing"

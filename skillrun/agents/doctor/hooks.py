@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,8 @@ CANARY = "SKILLRUN_CANARY"
 _LIMIT_S = 10.0
 # A shell's exit code where it finds no such command.
 _NOT_FOUND = 127
+# As `shlex.quote` writes a path, in quotes where it needs them.
+_BEFORE_HOOK = re.compile(r"('[^']*'|[^\s';]+) hook ")
 NO_SKILLRUN = "make the command skillrun available on the PATH with which the agent starts"
 
 
@@ -60,26 +61,22 @@ def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> It
 def _check_other(agent: Agent, hook: str, command: str) -> Check:
     """What is wrong with a command that is not run: nobody but its author knows what it does."""
     program = _find_program(command)
-    is_path = Path(program).is_absolute()
-    if is_path and not Path(program).exists():
-        text = f"{hook} starts {program}, which is not there"
-        return Check(agent.NAME, "problem", text, f"skillrun install {agent.ID} --user")
-    if is_path and program != own_program():
+    if program == own_program() or not Path(program).is_absolute():
+        text = f"{hook}: its command was changed, so it was not run"
+        return Check(agent.NAME, "note", text, f"skillrun install {agent.ID} says which file")
+    if Path(program).exists():
         text = f"{hook} starts another skillrun, {program}, so it was not run"
         return Check(agent.NAME, "note", text, f"{program} doctor tries its own hooks")
-    text = f"{hook}: its command was changed, so it was not run"
-    return Check(agent.NAME, "note", text, f"skillrun install {agent.ID} says which file")
+    text = f"{hook} starts {program}, which is not there"
+    return Check(agent.NAME, "problem", text, f"skillrun install {agent.ID} --user")
 
 
 def _find_program(command: str) -> str:
     """The word before `hook` in a command of a shell; "" where there is none."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
+    found = _BEFORE_HOOK.search(command)
+    if found is None:
         return ""
-    if "hook" not in words[1:]:
-        return ""
-    return words[words.index("hook", 1) - 1]
+    return found[1].strip("'")
 
 
 def _find_commands(value: Any, agent: str, word: str) -> Iterator[str]:

@@ -45,10 +45,12 @@ def list_additions(agent: Installable, *, user: bool) -> tuple[Addition, ...]:
         for name in SKILLS:
             text = resource("skills", name, "SKILL.md").read_text("utf-8")
             additions.append(Addition(f"{folder}/{name}/SKILL.md", "file", (), text))
-    if user:
-        program = own_program()
-        return (*additions, *(with_program(one, program) for one in agent.USER))
-    return (*additions, *agent.PROJECT)
+    if not user:
+        return (*additions, *agent.PROJECT)
+    program = own_program()
+    for one in agent.USER:
+        additions.append(with_program(one, program))
+    return tuple(additions)
 
 
 def plan_install(agent: Installable, base: Path, *, user: bool) -> Plan:

@@ -38,12 +38,18 @@ def with_program(one: Addition, program: str) -> Addition:
 
 def _name_program(value: Any, program: str) -> Any:
     """A value of JSON, or the text of a file, with `program` as the command that it starts."""
-    if isinstance(value, dict):
-        return {key: _name_program(inner, program) for key, inner in value.items()}
+    if isinstance(value, str):
+        return _name_in_text(value, program)
     if isinstance(value, list):
         return [_name_program(inner, program) for inner in value]
-    if not isinstance(value, str):
-        return value
+    if isinstance(value, dict):
+        # In their order: it is that of the file.
+        inner = zip(value, _name_program([*value.values()], program), strict=True)
+        return dict(inner)
+    return value
+
+
+def _name_in_text(value: str, program: str) -> str:
     if value == ON_PATH:
         return program
     quoted = shlex.quote(program)
