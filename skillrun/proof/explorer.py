@@ -18,7 +18,7 @@ from skillrun.proof.clones import clone_rows
 from skillrun.proof.exploring.messages import Messages
 from skillrun.proof.exploring.outlasting import Outlasting
 from skillrun.proof.exploring.publisher import begins_with_call, is_of_publisher
-from skillrun.proof.exploring.run import STEP_S, NotPublished, Origin, Run, Waiting
+from skillrun.proof.exploring.run import NotPublished, Origin, Run, Waiting
 from skillrun.proof.exploring.second_call import SecondCalls
 from skillrun.proof.exploring.undoing import Undoing
 from skillrun.proof.history import (
@@ -358,7 +358,7 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
             trigger = self.workplace.spec.trigger
             zone = trigger.timezone if trigger is not None else None
             return ticks.find_s_to_day(date.fromisoformat(schedule.day), zone)
-        return self.base + STEP_S + schedule.late
+        return self.base + ticks.STEP_S + schedule.late
 
     def _start_schedule(self, run: Run) -> None:
         """Puts the first message into the queue, or runs what stands in its place."""

@@ -41,8 +41,9 @@ class Orders:
                     order["listen"] = True
         if schedule.echo:
             self._echo_secrets(plan)
-        if any(fault.delivery == EVERY for fault in schedule.faults):
-            # A backoff is measured at its longest.
+        if any(fault.delivery == EVERY for fault in schedule.faults) or schedule.fails_in_turn:
+            # A backoff is measured at its longest. Errors in numbered deliveries are those of such
+            # a measurement: a poller whose row is due earlier would meet them in other ticks.
             plan["jitter"] = "low" if schedule.low_jitter else "high"
         return plan
 

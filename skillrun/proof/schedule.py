@@ -259,6 +259,12 @@ class Schedule:
         return None
 
     @property
+    def fails_in_turn(self) -> bool:
+        """Errors of several deliveries, each with its number."""
+        failed = {fault.delivery for fault in self.faults if fault.do == "raise"}
+        return len(failed - {EVERY}) > 1
+
+    @property
     def in_time(self) -> Schedule:
         """The same, and nothing stands still."""
         faults = tuple(fault for fault in self.faults if fault.do != "stall")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skillrun.proof.schedule import Schedule
 
 DAY_S = 86400.0
+STEP_S = 1.0  # between one delivery and the next
 # A declared delay of nearly a period is one that waits for the next tick.
 _NEXT_TICK = 0.9
 # When a poller is looked at again after a fault, as shares of the declared delay: well before it
@@ -179,7 +180,9 @@ def list_looks(spec: JobSpec, schedule: Schedule, tries: int) -> list[float]:
     if not declared:
         found.add(tick)
     for delay in declared:
-        found |= {max(tick, delay * _WELL_BEFORE), max(tick, delay * _SHORTLY_BEFORE)}
+        # The second after the fault counts as well: it is when the next delivery may begin.
+        shortly_before = min(delay * _SHORTLY_BEFORE, delay - _WHOLE_SECONDS_S - STEP_S)
+        found |= {max(tick, delay * _WELL_BEFORE), max(tick, shortly_before)}
         found.add(delay * _SHORTLY_AFTER + _WHOLE_SECONDS_S)
         found.add(delay * _OVERDUE + tick + _STARTED_LATE_S)
     return sorted(wait for wait in found if wait >= tick)

@@ -11,7 +11,6 @@ from skillrun.proof.schedule import Schedule
 from skillrun.proof.store_watch import StoreWatch
 
 CALLER = -2
-STEP_S = 1.0  # between one delivery and the next
 
 
 @dataclass

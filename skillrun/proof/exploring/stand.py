@@ -8,8 +8,9 @@ from datetime import time
 from typing import Any
 
 from skillrun.probe.facts import BootFacts
+from skillrun.proof import ticks
 from skillrun.proof.exploring.learned import Learned
-from skillrun.proof.exploring.run import CALLER, STEP_S, NotPublished, Origin, Run
+from skillrun.proof.exploring.run import CALLER, NotPublished, Origin, Run
 from skillrun.proof.history import (
     Delivery,
 )
@@ -104,7 +105,7 @@ class Stand:
     def _read_delivery(self, run: Run, process: Process) -> Delivery:
         """What a process that has ended did. The run's clock moves on by the time that it took."""
         delivery, clock = self.processes.read_delivery(process)
-        run.now = max(run.now, clock) + STEP_S
+        run.now = max(run.now, clock) + ticks.STEP_S
         return delivery
 
     # -- the application's own call

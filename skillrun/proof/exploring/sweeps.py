@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof import ticks
 from skillrun.proof.broker import list_sweeps
 from skillrun.proof.exploring.called import Called
-from skillrun.proof.exploring.run import CALLER, STEP_S, Run, Waiting
+from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.history import Delivery, Event, History, Swept
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.state import read_state
@@ -111,7 +112,7 @@ class Sweeps(Called):
         """
         self.workplace.restore(first=is_first)
         self.processes.begin_schedule()
-        run = Run(Schedule("publish"), now=self.base + STEP_S + late_s)
+        run = Run(Schedule("publish"), now=self.base + ticks.STEP_S + late_s)
         if arguments is None:
             made = [self._run_process(run, "recover", [call], job=CALLER)]
         else:

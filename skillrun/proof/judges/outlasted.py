@@ -66,10 +66,12 @@ def _ends_well(history: History) -> bool:
 
 def _leaves_no_trace(history: History, reference: Reference) -> bool:
     """Whether a row is not there that is left where the answer comes in time, and all is as where
-    it was never heard.
+    it was never heard and the job was given up.
     """
     unheard = reference.unanswered
     if unheard is None or unheard.hung or unheard.pending:
+        return False
+    if count_new_letters(unheard, reference) < 1:
         return False
     is_row_missing = False
     for name, rows in history.state.items():
