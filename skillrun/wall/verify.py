@@ -62,8 +62,8 @@ if TYPE_CHECKING:
 
 # No file defines this command: it is what HEAD and the base hold that runs.
 COUNTING = CommandPlan(
-    "run the tests of HEAD and of the base, also with small breaks in the code, and prove the base's"
-    " job where HEAD's is less proved",
+    "run the tests of HEAD and of the base, also with small breaks in the code, and their lint and"
+    " type checks with a fault in the code, and prove the base's job where HEAD's is less proved",
     ("python -m pytest",),
 )
 # A run proves before the first stage that a proof does not speak of.
@@ -529,8 +529,11 @@ def _count_tests(
     *,
     trusted: bool,
 ) -> Tests:
-    """The tests of both sides, run by us; or why they are not counted."""
+    """The tests of both sides, run by us, or why they are not counted; and what the other checks
+    find.
+    """
     from skillrun.wall.counting.count import Sides, count_both
+    from skillrun.wall.planting.compare import ask_checks
 
     if base.commit is None:
         return Tests(missing="there is no base to compare with")
@@ -540,7 +543,9 @@ def _count_tests(
         return Tests(missing="nobody has allowed it yet: --trust, or --ci")
     watcher.runs(COUNTING)
     pythons = tuple(_list_interpreters(diff.specs))
-    return count_both(Sides(repo, base.commit, commit, pythons, watcher.output, around), diff)
+    sides = Sides(repo, base.commit, commit, pythons, watcher.output, around)
+    tests = count_both(sides, diff)
+    return replace(tests, findings=(*tests.findings, *ask_checks(sides, diff)))
 
 
 def _with_changes(tests: Tests, around: Surroundings) -> Tests:

@@ -140,6 +140,7 @@ def _known_help() -> dict[str, str]:
     from skillrun.wall.gaming.registry import LOOKS
     from skillrun.wall.new_sweeps import HELP as SWEEPS_HELP
     from skillrun.wall.noticing.compare import HELP as NOTICING_HELP
+    from skillrun.wall.planting.compare import HELP as CHECKS_HELP
     from skillrun.wall.proved import HELP
     from skillrun.wall.surroundings import HELP as CHANGED_HELP
     from skillrun.wall.variables import HELP as VARIABLES_HELP
@@ -150,6 +151,7 @@ def _known_help() -> dict[str, str]:
         | TESTS_HELP
         | CHANGED_HELP
         | NOTICING_HELP
+        | CHECKS_HELP
         | RUNS_HELP
         | ROWS_HELP
         | PUBLISHERS_HELP

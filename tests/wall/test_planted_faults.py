@@ -1,0 +1,269 @@
+"""Lint and type checks of HEAD that do not find a fault any more: it is planted, and they are run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import helpers
+import pytest
+from noticing_shop import SPEC
+
+from skillrun.core.verdict import Finding
+from skillrun.repo.git import open_repo
+from skillrun.wall.counting.count import Sides
+from skillrun.wall.diff import read_diff
+from skillrun.wall.planting import compare
+from skillrun.wall.planting.faults import FAULTS, HARMLESS, Fault, draw_name, plant
+
+TASKS = '''
+    """The job."""
+
+
+    def send_receipt(order_id: int) -> str:
+        """Sends it."""
+        return f"receipt-{order_id}"
+    '''
+MAKE = """
+    .PHONY: lint
+    lint:
+    \truff check --no-cache .
+    \truff format --check --no-cache .
+    """
+PROFILE = '{"commands": {"lint": "make lint"}}\n'
+BASE: Mapping[str, str] = {
+    ".skillrun/jobs/send-receipt.yaml": SPEC,
+    "shop/__init__.py": "",
+    "shop/tasks.py": TASKS,
+    "Makefile": MAKE,
+    "REPO_PROFILE.json": PROFILE,
+    ".gitignore": ".mypy_cache/\n",
+}
+# Types are checked where they matter alone: mypy takes its time.
+TYPES = "\n    types:\n    \tmypy shop\n"
+TYPED: Mapping[str, str] = {
+    **BASE,
+    "Makefile": MAKE + TYPES,
+    "REPO_PROFILE.json": '{"commands": {"lint": "make lint", "typecheck": "make types"}}\n',
+}
+OWN_PROGRAM = "#!/bin/sh\nexit 0\n"
+
+
+@pytest.fixture(autouse=True)
+def _tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The linters of the environment that runs the tests, and time for a slow machine."""
+    monkeypatch.setattr(compare, "_ENOUGH_S", 3000.0)
+    folder = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join([folder, os.environ["PATH"]]))
+
+
+def ask(
+    root: Path, changes: Mapping[str, str | None], base: Mapping[str, str] = BASE
+) -> list[Finding]:
+    """What the checks of a branch with these changes do not find any more; None takes a file away."""
+    repo = helpers.build_tree(root, base)
+    old = helpers.git(repo, "rev-parse", "HEAD")
+    for path, text in changes.items():
+        if text is None:
+            (repo / path).unlink()
+    helpers.write_files(repo, {path: text for path, text in changes.items() if text is not None})
+    for path in changes:
+        if path.startswith("bin/"):
+            (repo / path).chmod(0o755)
+    new = helpers.commit(repo, "A branch")
+    before = helpers.git(repo, "status", "--porcelain")
+    lines: list[str] = []
+    sides = Sides(open_repo(repo), old, new, (), lines.append)
+    found = list(compare.ask_checks(sides, read_diff(repo, old, new)))
+    assert helpers.git(repo, "status", "--porcelain") == before
+    assert helpers.git(repo, "worktree", "list").count("\n") == 0
+    return found
+
+
+def say(found: list[Finding]) -> list[tuple[str, str, str | None, int | None]]:
+    return [(one.rule, str(one.severity), one.path, one.line) for one in found]
+
+
+def lint(lines: str) -> dict[str, str | None]:
+    return {"Makefile": f".PHONY: lint\nlint:\n{lines}"}
+
+
+def file_of(text: str) -> dict[str, str | None]:
+    return {"shop/tasks.py": text}
+
+
+PLAIN = '"""The job."""\n\n\ndef send_receipt(order_id: int) -> str:\n    return f"{order_id}"\n'
+ATTACKS: dict[str, tuple[dict[str, str | None], str]] = {
+    "a file that is left out": ({"ruff.toml": 'exclude = ["shop"]\n'}, "ruff.toml"),
+    "rules for a file": (
+        {"ruff.toml": '[lint.per-file-ignores]\n"shop/tasks.py" = ["F"]\n'},
+        "ruff.toml",
+    ),
+    "a rule that finds nothing": (
+        lint("\truff check --no-cache --select E9 .\n\truff format --check --no-cache .\n"),
+        "Makefile",
+    ),
+    "a condition of make": (
+        lint("ifdef NEVER\n\truff check --no-cache .\n\truff format --check .\nendif\n"),
+        "Makefile",
+    ),
+    "a program of its own": (
+        {
+            "Makefile": "    export PATH := $(CURDIR)/bin:$(PATH)" + MAKE,
+            "bin/ruff": OWN_PROGRAM,
+        },
+        "Makefile",
+    ),
+    "a module of its own": (
+        {
+            **lint("\tpython -m ruff check .\n\tpython -m ruff format --check .\n"),
+            "ruff.py": '"""Checks."""\n',
+        },
+        "Makefile",
+    ),
+    "a note for the file": (file_of("# ruff: noqa\n" + PLAIN), "shop/tasks.py"),
+    "no format for the file": (file_of("# fmt: off\n" + PLAIN), "shop/tasks.py"),
+    "a file that git ignores": ({".gitignore": ".mypy_cache/\nshop/\n"}, ".gitignore"),
+    "whether git sees a change": (lint("\tgit diff --exit-code\n"), "Makefile"),
+    "whether the file is as git has it": (
+        lint(
+            '\ttest "$$(git hash-object shop/tasks.py)" = "$$(git rev-parse HEAD:shop/tasks.py)"\n'
+        ),
+        "shop/tasks.py",
+    ),
+    "a second time": (lint("\ttest ! -e .once && touch .once\n"), "shop/tasks.py"),
+    "what other stages leave": (lint("\ttest -d .pytest_cache\n"), "shop/tasks.py"),
+    "a file that is called as the target": (
+        {"Makefile": MAKE.replace(".PHONY: lint", ""), "lint": ""},
+        "Makefile",
+    ),
+    "no command at all": ({"REPO_PROFILE.json": "{}\n", "Makefile": None}, "Makefile"),
+}
+OF_TYPES: dict[str, tuple[dict[str, str | None], str]] = {
+    "mypy's errors": ({"mypy.ini": "[mypy]\nignore_errors = True\n"}, "mypy.ini"),
+    "mypy's files": (
+        {"mypy.ini": "[mypy]\nexclude = tasks\nfollow_imports = skip\n"},
+        "mypy.ini",
+    ),
+    "no types in the file": (file_of("# mypy: ignore-errors\n" + PLAIN), "shop/tasks.py"),
+    "another command": (
+        {"REPO_PROFILE.json": '{"commands": {"lint": "make lint", "typecheck": "make lint"}}\n'},
+        "REPO_PROFILE.json",
+    ),
+}
+STRICT = 'line-length = 90\n[lint]\nselect = ["E", "F", "I", "B"]\n'
+HONEST: dict[str, dict[str, str | None]] = {
+    "code": file_of(PLAIN),
+    "a note for one line": file_of(
+        PLAIN.replace("return", "import os  # noqa: F401\n\n    return")
+    ),
+    "other rules": {"ruff.toml": STRICT},
+    "another folder is left out": {"ruff.toml": 'exclude = ["migrations"]\n'},
+    "another formatter": lint("\truff check --no-cache .\n\tblack -q --check .\n"),
+    "in one line": lint("\truff check -q --no-cache . && ruff format -q --check --no-cache .\n"),
+    "what it mends is an error": lint(
+        "\truff check --no-cache .\n\truff format --no-cache .\n\tgit diff --exit-code\n"
+    ),
+    "another place": {
+        "shop/tasks.py": None,
+        "shop/jobs.py": PLAIN,
+        ".skillrun/jobs/send-receipt.yaml": SPEC.replace("shop.tasks", "shop.jobs"),
+    },
+}
+HONEST_OF_TYPES: dict[str, dict[str, str | None]] = {
+    "types by lint": {
+        **lint("\truff check --no-cache .\n\truff format --check --no-cache .\n\tmypy shop\n"),
+        "REPO_PROFILE.json": '{"commands": {"lint": "make lint"}}\n',
+    },
+    "types by the build": {
+        "Makefile": MAKE + TYPES + "\n    build: types\n",
+        "REPO_PROFILE.json": '{"commands": {"lint": "make lint", "build": "make build"}}\n',
+    },
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_check_that_finds_a_fault_no_more_is_an_error(tmp_path: Path, name: str) -> None:
+    changes, path = ATTACKS[name]
+    found = [one for one in ask(tmp_path / "repo", changes) if one.severity == "error"]
+    assert {(one.rule, one.path) for one in found} == {("verify.check-finds-less", path)}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", OF_TYPES)
+def test_a_check_of_types_that_finds_a_fault_no_more_is_an_error(tmp_path: Path, name: str) -> None:
+    changes, path = OF_TYPES[name]
+    found = [one for one in ask(tmp_path / "repo", changes, TYPED) if one.severity == "error"]
+    assert {(one.rule, one.path) for one in found} == {("verify.check-finds-less", path)}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", HONEST)
+def test_one_that_does_is_none(tmp_path: Path, name: str) -> None:
+    assert say(ask(tmp_path / "repo", HONEST[name])) == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", HONEST_OF_TYPES)
+def test_types_that_are_checked_elsewhere_are_none(tmp_path: Path, name: str) -> None:
+    assert say(ask(tmp_path / "repo", HONEST_OF_TYPES[name], TYPED)) == []
+
+
+def test_a_fault_has_the_files_own_line_ends() -> None:
+    assert plant(b"a = 1\r\n", HARMLESS, "n") == b"a = 1\r\n\r\n\r\n# n\r\n"
+    assert plant(b"a = 1", HARMLESS, "n") == b"a = 1\n\n\n# n\n"
+    assert plant(b"", HARMLESS, "n") == b"# n\n"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_does_nothing_when_the_module_is_imported(fault: Fault) -> None:
+    exec(compile(plant(b"", fault, draw_name()), "planted", "exec"), {})
+
+
+@pytest.mark.real
+def test_what_finds_nothing_on_both_sides_is_said(tmp_path: Path) -> None:
+    mute = {**BASE, "Makefile": "lint:\n\t@true\n"}
+    found = ask(tmp_path / "repo", {"shop/tasks.py": PLAIN}, mute)
+    assert say(found) == [("verify.check-finds-nothing", "note", "shop/tasks.py", 1)]
+
+
+@pytest.mark.real
+def test_a_base_that_is_red_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    red = {**BASE, "shop/other.py": "import os\n"}
+    found = ask(tmp_path / "repo", lint("\t@true\n"), red)
+    assert say(found) == [("verify.check-finds-nothing", "warning", "shop/tasks.py", 1)]
+
+
+def test_a_handler_in_another_language_is_said(tmp_path: Path) -> None:
+    changes: dict[str, str | None] = {
+        ".skillrun/jobs/send-receipt.yaml": SPEC.replace("shop.tasks", "src.gone")
+    }
+    base = {**BASE, **{path: text for path, text in changes.items() if text is not None}}
+    found = ask(tmp_path / "repo", {"shop/late.py": ""}, base)
+    assert say(found) == [("verify.check-not-asked", "note", None, None)]
+
+
+def test_where_only_pages_change_nothing_is_asked(tmp_path: Path) -> None:
+    mute = {**BASE, "Makefile": "lint:\n\t@true\n"}
+    assert ask(tmp_path / "repo", {"README.md": "A shop.\n"}, mute) == []
+
+
+@pytest.mark.real
+def test_a_check_that_comes_to_no_end_is_said(tmp_path: Path) -> None:
+    slow = '{"commands": {"lint": "sleep 60"}, "quality_bar": {"validation_timeout": "1s"}}\n'
+    (said,) = ask(tmp_path / "repo", {"REPO_PROFILE.json": slow})
+    assert (said.rule, str(said.severity)) == ("verify.check-not-asked", "warning")
+    assert "sleep 60: ended at its time limit" in said.message
+
+
+@pytest.mark.real
+def test_nothing_is_written_through_a_link_that_a_check_made(tmp_path: Path) -> None:
+    """Also not what the file held before: the checkout is another one for the next question."""
+    outside = tmp_path / "outside"
+    helpers.write_files(outside, {"tasks.py": "of somebody else\n"})
+    found = ask(tmp_path / "repo", lint(f"\tmv shop was && ln -s {outside} shop\n"))
+    assert say(found) == [("verify.check-finds-less", "error", "shop/tasks.py", 1)]
+    assert (outside / "tasks.py").read_text() == "of somebody else\n"
