@@ -339,6 +339,8 @@ def _explain_missing_letter(history: History) -> str:
     family = history.schedule.family
     if family in RISKS:
         return RISKS[family].cause
+    if family == "last-attempt-lost":
+        return "the sweep looks for jobs with attempts left alone, and nobody else ends the others"
     if family == "distinct":
         return "the dead letters of two jobs are kept under one key"
     if any(run.died and run.settled is not None for run in history.runs):

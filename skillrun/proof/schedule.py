@@ -31,6 +31,8 @@ draft caller-pause@after:publish#1     the call begins with rows that it sets: s
 rival=orders.status:void@before:email#1   somebody else commits this meanwhile
 rival=orders.*@before:email#1          all columns that the job leaves alone
 raise=…@before:email#2!/*              each time that it is about what the second call is about
+raise=…@before:email#1 kill@before:email#1/2 lose sweep   the last attempt dies, and its message
+                                       is lost
 stall@before:email#1                   it stands still there; what follows runs, then it goes on
 stall@before:email#1 raise=…@before:email#1   it goes on with an error, when its wait is over
 raise=…@before:email#1 stall@after:email#1/2 wait=3600 redeliver   the last attempt stands still
@@ -488,6 +490,8 @@ def _name_outage(schedule: Schedule) -> str | None:
         return "late-back"
     if "raise" not in schedule.does:
         return None
+    if schedule.kills_handler and schedule.lose and SWEEP in schedule.moves:
+        return "last-attempt-lost"
     if "fail" in schedule.does:
         return "letter-lost"
     return _name_lost_publish([fault for fault in schedule.faults if fault.do == "raise"])

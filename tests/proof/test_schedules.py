@@ -50,6 +50,7 @@ TEXTS = {
     "stall@before:email#1 raise=TimeoutError@before:email#1 wait=3600 redeliver": "late-error",
     "raise=TimeoutError@before:email#1 stall@after:email#1/2 wait=3600 redeliver": "late-success",
     "stall@after:email#1/2 wait=3600 redeliver": "stall",
+    "raise=TimeoutError@before:email#1 kill@before:email#1/2 lose sweep": "last-attempt-lost",
     "raise=TimeoutError@before:email#1 same-process job=1": "same-process",
     "fail@before:commit#1 same-process redeliver": "same-process",
     "beside=1 switch@before:insert-receipts#1": "distinct-at-once",

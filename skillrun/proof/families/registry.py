@@ -86,6 +86,7 @@ FAMILIES: tuple[Family, ...] = (
 
 _NO_RETRY = "no delivery publishes a retry of its own"
 _NOBODY_COMES = "nobody comes to a job whose attempt is still running, or none is given up"
+_NOTHING_TO_SWEEP = "recovers names no sweep of lost messages, or no job is given up after errors"
 _NO_LETTER = "the handler writes nothing when the job is given up"
 
 
@@ -145,6 +146,10 @@ def plan_second_phase(
     # What comes meanwhile is part of them: nothing follows.
     outlasting = tuple(together.outlast_lock(seen, facts, spec))
     later.add("late-success", outlasting)
+    lost = tuple(sweeps.lose_last_attempt(seen, facts, spec))
+    later.add("last-attempt-lost", lost)
+    if not lost:
+        later.skipped["last-attempt-lost"] = _NOTHING_TO_SWEEP
     if not outlasting:
         later.skipped["late-success"] = _NOBODY_COMES
     if not twice:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from skillrun.probe.facts import BootFacts
 from skillrun.proof import ticks
+from skillrun.proof.families.errors import list_met_errors
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.schedule import SWEEP, Schedule
+from skillrun.proof.history import History
+from skillrun.proof.schedule import SWEEP, Fault, Schedule
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -45,6 +47,34 @@ def _has_no_sweep(situation: Situation) -> str | None:
 def sweep(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """The job is done, and the sweeps come: they must not do it again."""
     yield Schedule("sweep", moves=(SWEEP,))
+
+
+def lose_last_attempt(
+    histories: Iterable[History], facts: BootFacts, spec: JobSpec
+) -> Iterator[Schedule]:
+    """The process dies in the last attempt at each effect, before it meets the error once more, and
+    its message is lost: whoever brings lost jobs back finds one with no attempt left.
+
+    Not where a message is a row of the database, nor where a death itself loses it: there the
+    sweeps follow each death while a job is given up.
+    """
+    is_recorded = spec.dead_letter is not None and spec.dead_letter.kind != "none"
+    if not spec.recovers or not is_recorded:
+        return
+    is_lost_by_death = facts.lossy or facts.acks_late is False
+    if facts.ticks or facts.keeps_rows or is_lost_by_death:
+        return
+    seen = set[str]()
+    for history in histories:
+        if history.schedule.family != "exhaustion":
+            continue
+        met = list_met_errors(history)
+        if len(met) < 2 or met[-1].at in seen:
+            continue
+        seen.add(met[-1].at)
+        *earlier, last = met
+        death = Fault("kill", last.at, last.delivery)
+        yield Schedule("last-attempt-lost", (*earlier, death), (SWEEP,), lose=True)
 
 
 def follow_with_sweeps(schedules: Iterable[Schedule], facts: BootFacts) -> list[Schedule]:

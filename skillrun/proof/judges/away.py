@@ -11,7 +11,7 @@ from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
 from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Reference
+from skillrun.proof.reference import Reference, ends_as
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -59,10 +59,7 @@ def _counts_as_done(history: History, reference: Reference, effect: Effect) -> b
         return False
     if len(history.performed(effect.name)) >= len(reference.calls(effect.name)):
         return False
-    for name, rows in history.state.items():
-        if name not in reference.volatile and rows != reference.once.state.get(name):
-            return False
-    return bool(history.state)
+    return bool(history.state) and ends_as(history, reference.once, reference)
 
 
 def _name_early_end(reference: Reference, effect: Effect, away: Event) -> Judgement:

@@ -10,7 +10,7 @@ from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
 from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Reference, count_new_letters
+from skillrun.proof.reference import Reference, count_new_letters, ends_as
 from skillrun.proof.ticks import has_next_tick
 
 _DAY_S = 86_400.0
@@ -56,10 +56,7 @@ def is_published_late(history: History, reference: Reference) -> bool:
         return False
     if count_seconds(history, reference) < _OTHER_WORK_S:
         return False
-    return any(
-        name not in reference.volatile and rows != reference.once.state.get(name)
-        for name, rows in history.state.items()
-    )
+    return not ends_as(history, reference.once, reference)
 
 
 def count_seconds(history: History, reference: Reference) -> int:

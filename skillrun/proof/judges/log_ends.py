@@ -32,7 +32,7 @@ _DONE = ("did", "recovered", "again")
 _NOT_DONE = ("retried", "failed")
 
 # Of their deliveries the spec does not say how they end.
-_UNASKED = ("late-error", "late-success", "rival")
+_UNASKED = ("late-error", "late-success", "last-attempt-lost", "rival")
 
 
 @dataclass(frozen=True)

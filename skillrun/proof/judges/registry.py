@@ -17,6 +17,7 @@ from skillrun.proof.judges import (
     effects,
     emptied,
     hangs,
+    last_attempt,
     late,
     late_back,
     leaks,
@@ -95,6 +96,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "secret-echoed": {"leaks": leaks.judge_echo},
     "calendar": {"calendar": calendar.judge},
     "late": {"late": late.judge},
+    "last-attempt-lost": {"last-attempt": last_attempt.judge},
     # Whether the job is done is open there; what takes place has its key in any case.
     "late-success": {"effects": effects.judge, "outlasted": outlasted.judge},
 }

@@ -9,7 +9,7 @@ from typing import Any
 from skillrun.proof.history import TEMPORARY_TABLE, Delivery, Event, History, ends_with_connection
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.superseding import is_superseded
-from skillrun.proof.reference import Reference, is_kept, must_complete
+from skillrun.proof.reference import Reference, ends_as, is_kept, must_complete
 
 _SHOWN = 200  # characters of rows in a message
 
@@ -75,10 +75,7 @@ def _has_same_end(history: History, other: History, reference: Reference) -> boo
     """Whether another history ends well, and with the same state."""
     if other.hung or not other.runs or other.runs[-1].outcome != "succeeded":
         return False
-    for name, rows in history.state.items():
-        if name not in reference.volatile and rows != other.state.get(name):
-            return False
-    return True
+    return ends_as(history, other, reference)
 
 
 def _judge_late_error(history: History, reference: Reference) -> Iterator[Judgement]:

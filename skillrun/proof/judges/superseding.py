@@ -13,7 +13,7 @@ from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
 from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Reference
+from skillrun.proof.reference import Reference, ends_as
 
 OWN = 0  # the number of the proof's own job
 
@@ -75,18 +75,6 @@ def is_skipped(history: History, reference: Reference, last: int, before: int) -
             seen += sum(event["effect"] == effect.name for event in run.all("performed"))
         if seen < len(alone.performed(effect.name)):
             return True
-    return _leaves_nothing(history, reference, alone, single_runs[before])
-
-
-def _leaves_nothing(
-    history: History, reference: Reference, alone: History, earlier: History
-) -> bool:
-    """Whether the state is that of the earlier job alone, although both have something to leave."""
-    differs = False
-    for name, rows in history.state.items():
-        if name in reference.volatile:
-            continue
-        if rows != earlier.state.get(name):
-            return False
-        differs = differs or rows != alone.state.get(name)
-    return differs
+    # The state is that of the earlier job alone, although both have something to leave.
+    is_as_before = ends_as(history, single_runs[before], reference)
+    return is_as_before and not ends_as(history, alone, reference)
