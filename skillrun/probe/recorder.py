@@ -74,6 +74,8 @@ class Recorder:
         # This process calls the application's own way to publish.
         self.is_caller = False
         self._own = threading.local()
+        # Its `place` says whose work a library's own thread does; None: not the repository's.
+        self.lent = threading.local()
         self.effect_depth = 0
         self.said = 0  # events of this delivery
         # What was said that is more than the handler's own boundaries.
@@ -367,7 +369,9 @@ class Recorder:
         return False
 
     def find_place(self) -> list[Any] | None:
-        """[path in the repository, line] of the innermost frame of the repository's own code."""
+        """[path in the repository, line] of the innermost frame of the repository's own code; in a
+        library's own thread of the line that waits for it.
+        """
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             path = frame.f_code.co_filename
@@ -378,7 +382,7 @@ class Recorder:
             ):
                 return [path[len(self.root) :], frame.f_lineno]
             frame = frame.f_back
-        return None
+        return getattr(self.lent, "place", None)
 
 
 def has_children() -> bool:

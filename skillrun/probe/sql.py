@@ -83,16 +83,18 @@ class SqliteHook:
 
     def lend_place(self, module: Any) -> None:
         """aiosqlite works in a thread of its own, which knows nothing of the line that waits for
-        it.
+        it: whose doing that is, and where it stands.
         """
 
         async def execute(
             connection: Any, function: Callable[..., Any], *args: Any, **kwargs: Any
         ) -> Any:
-            place = self.recorder.find_place()
+            place = None
+            if self.recorder.is_listening:
+                place = self.recorder.find_place()
 
             def work(*given: Any, **named: Any) -> Any:
-                self.statements.lent.place = place
+                self.recorder.lent.place = place
                 return function(*given, **named)
 
             return await before(connection, work, *args, **kwargs)

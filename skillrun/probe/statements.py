@@ -8,7 +8,6 @@ import contextlib
 import functools
 import os
 import re
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -75,8 +74,6 @@ class Statements:
         # (True) the transaction is over, after a statement (False) it is in error. A server keeps
         # no lock for either. None: there is no server, and an error leaves the transaction open.
         self.abort: Callable[[Any, bool], None] | None = None
-        # Its `place` says whose work a library's own thread does.
-        self.lent = threading.local()
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
 
     def add_connection(self, connection: Any) -> Any:
@@ -86,9 +83,6 @@ class Statements:
 
     def find_link(self, connection: Any) -> Link:
         return self._links.get(connection) or self._links.setdefault(connection, Link(os.getpid()))
-
-    def find_place(self) -> list[Any] | None:
-        return self.recorder.find_place() or getattr(self.lent, "place", None)
 
     @contextlib.contextmanager
     def around_statement(self, connection: Any, sql: str) -> Iterator[None]:
@@ -121,7 +115,7 @@ class Statements:
                 "undeclared",
                 kind="store",
                 detail=f"{reached} in PostgreSQL",
-                place=self.find_place(),
+                place=self.recorder.find_place(),
             )
 
     @contextlib.contextmanager
@@ -141,7 +135,7 @@ class Statements:
             "table": table,
             "tables": list(written),
             "store": self.store_of(connection),
-            "place": self.find_place(),
+            "place": self.recorder.find_place(),
         }
         fields["sql"] = shorten_text(" ".join(sql.split()))
         begun = self.is_open(connection)
@@ -168,7 +162,7 @@ class Statements:
         fields: dict[str, Any] = {
             "kind": what,
             "store": self.store_of(connection),
-            "place": self.find_place(),
+            "place": self.recorder.find_place(),
         }
         self._meet_before(connection, name, is_end=True, **fields)
         yield
@@ -196,7 +190,7 @@ class Statements:
             what="connection-before-fork",
             store=self.store_of(connection),
             text="a database connection that was opened at import is used after the fork",
-            place=self.find_place(),
+            place=self.recorder.find_place(),
         )
 
 

@@ -400,3 +400,35 @@ def test_another_thread_may_say_something_while_one_stands_still() -> None:
     assert running.paused
     running.resume()  # nobody listens there
     assert not running.paused
+
+
+@edited(
+    (BROKER, "    def on_error(self", "    async def on_error(self"),
+    (BROKER, "            give_up(parcel_id", "            await give_up(parcel_id"),
+    (
+        BROKER,
+        """def give_up(parcel_id: object, reason: str) -> None:
+    with closing(db.connect()) as connection, connection:
+        connection.execute(""",
+        """async def give_up(parcel_id: object, reason: str) -> None:
+    async with aiosqlite.connect(os.environ["PARCELS_DB"]) as connection:
+        await connection.execute(""",
+    ),
+    (
+        BROKER,
+        "(str(parcel_id), reason))\n",
+        "(str(parcel_id), reason))\n        await connection.commit()\n",
+    ),
+    (BROKER, "import os\n", "import os\n\nimport aiosqlite\n"),
+)
+def test_what_a_middleware_writes_through_aiosqlite_has_boundaries(office: Explorer) -> None:
+    """The thread of a connection knows nothing of the middleware that waits for it, and the
+    handler has ended by then.
+    """
+    last = under(office, EVERY).runs[-1]
+    passed = [event.boundary for event in last.all("at")]
+    assert passed[-2:] == ["before:commit#1", "after:commit#1"]
+    assert "after:insert-dead_announcements#1" in passed
+    written = next(at for at in last.all("at") if at["name"] == "insert-dead_announcements#1")
+    assert written.place is not None
+    assert written.place[0] == BROKER
