@@ -455,7 +455,7 @@ def list_touched(repo: Repo, start: Snapshot) -> list[str]:
     since_base = _split_names(git_output(repo.root, "diff", *_DIFF, base, "--"))
     untracked = _split_names(git_output(repo.root, "ls-files", "-z", "-o", "--exclude-standard"))
     candidates = {name.rstrip("/") for name in since_base + untracked} | set(start.dirty)
-    candidates |= _dirty_submodules(repo.root)
+    candidates |= _dirty_submodules(repo.root) | _list_unwatched(repo.root)
     known = set()
     for path in candidates:
         if path in start.dirty:
@@ -479,7 +479,8 @@ def _dirty_paths(root: Path) -> set[str]:
         if name[:2] == " M":
             edited.add(name[3:])
     copies = _find_large_files(root, edited)
-    return ({name[3:].rstrip("/") for name in found} - copies) | _dirty_submodules(root)
+    dirty = {name[3:].rstrip("/") for name in found} - copies
+    return dirty | _dirty_submodules(root) | _find_unwatched_edits(root)
 
 
 def list_uncommitted(repo: Repo, *, read: Iterable[str] = ()) -> list[str]:
@@ -522,6 +523,27 @@ def _hidden_edits(root: Path, commit: str) -> set[str]:
 def _has_hidden_edits(submodule: Path) -> bool:
     head = read_head(submodule)
     return head is not None and bool(_hidden_edits(submodule, head))
+
+
+def _find_unwatched_edits(root: Path) -> set[str]:
+    """Paths that differ from HEAD, and of which git is told to say nothing."""
+    unwatched, head = _list_unwatched(root), read_head(root)
+    if head is None:
+        return unwatched
+    return _unlike_commit(root, head, unwatched)
+
+
+def _list_unwatched(root: Path) -> set[str]:
+    """Paths that git is told not to look at, without those that a sparse checkout leaves out: there
+    may be as many as a repository has.
+    """
+    hidden = _list_hidden(root)
+    if not hidden:
+        return hidden
+    sparse = run_git(root, "config", "--type=bool", "core.sparseCheckout").stdout.strip() == b"true"
+    if not sparse:
+        return hidden
+    return {path for path in hidden if os.path.lexists(root / path)}
 
 
 def _list_hidden(root: Path) -> set[str]:

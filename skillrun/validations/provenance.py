@@ -23,8 +23,10 @@ _MOST_STEPS = 5000
 _MOST_BYTES = 1024 * 1024  # of a note of git's
 # How git's ids of an empty file begin, with SHA-1 and with SHA-256.
 _EMPTY_FILE = ("e69de29bb2d1d643", "473a0f4c3be8a936")
+_MERGED_HERE = re.compile(r"merge .*: Merge made by ")
 _SQUASHED = "Squashed commit of the following"
 _ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
+_WHOLE_ID = re.compile(_ID)
 _ID_FIRST = re.compile(rf"(?m)^({_ID})\b")
 _ID_LISTED = re.compile(rf"(?m)^[ ]*commit ({_ID})$")
 # What git notes of work that is not finished -> where the ids of the commits stand in it.
@@ -78,11 +80,19 @@ def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, st
     """
     if not known:
         return {}
+    try:
+        return _follow_reflog(root, known)
+    except _HistoryUnreadable:
+        return {}
+
+
+def _follow_reflog(root: Path, known: Mapping[str, str]) -> dict[str, str]:
     accepted = dict(known)
     made_here: dict[str, str] = {}
     trees = set(known.values()) - {""}
     steps = list(_read_reflog(root))
-    fetched = _find_fetched_trees(root, steps)
+    made = _list_made(root, steps)
+    fetched = _find_fetched_trees(root, made)
     changes: set[_Change] | None = None
     before: _Step | None = None
     for step in steps:
@@ -92,7 +102,7 @@ def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, st
         is_made_here = is_new and _is_made_on(step, before, accepted)
         if is_made_here and step.commit not in known and step.tree not in trees:
             if changes is None:
-                changes = _find_fetched_changes(root, steps, accepted)
+                changes = _find_fetched_changes(root, made, accepted)
             is_made_here = not changes or changes.isdisjoint(_list_changes(root, step.commit))
         if step.tree in trees or is_made_here:
             accepted[step.commit] = step.tree
@@ -101,6 +111,10 @@ def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, st
                 made_here[step.commit] = step.tree
         before = step
     return made_here
+
+
+class _HistoryUnreadable(Exception):
+    """Git cannot list what was fetched, as where an object is missing: nobody knows what is own."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +144,7 @@ def _is_merged_here(step: _Step) -> bool:
     """Git's own words for a merge that it made; a fast-forward takes over what somebody else
     made.
     """
-    return step.action.startswith("merge ") and step.said.startswith("Merge made by")
+    return bool(_MERGED_HERE.match(f"{step.action}: {step.said}"))
 
 
 def _is_squashed(root: Path, step: _Step, accepted: Mapping[str, str]) -> bool:
@@ -160,12 +174,22 @@ def _read_reflog(root: Path) -> Iterator[_Step]:
             yield _Step(commit, tree, tuple(parents.split()), action, said.strip())
 
 
-def _list_made(steps: Iterable[_Step]) -> set[str]:
-    """The commits that were made here: one of these may have been pushed later, and fetched."""
+def _list_made(root: Path, steps: Iterable[_Step]) -> set[str]:
+    """The commits that were made in this repository, in another working tree of it too: they may
+    have been pushed, and fetched again. No fetch brings a reflog along.
+    """
     made = set[str]()
     for step in steps:
-        if step.action.startswith("commit"):
+        if step.action.startswith("commit") or _is_merged_here(step):
             made.add(step.commit)
+    options = ("--no-show-signature", "-z", f"--max-count={_MOST_STEPS}", "--format=%H %gs")
+    # Where no branch has a reflog git may say so by its exit code: then none was made.
+    done = run_git(root, "log", "--walk-reflogs", *options, "--branches", "--")
+    for entry in done.stdout.decode("utf-8", "replace").split("\0"):
+        # "4b825dc6... commit (amend): Receipts", "4b825dc6... merge work: Merge made by ..."
+        commit, _, words = entry.partition(" ")
+        if words.startswith("commit") or _MERGED_HERE.match(words):
+            made.add(commit)
     return made
 
 
@@ -175,21 +199,38 @@ def _list_fetched(root: Path) -> list[str]:
     return found
 
 
-def _find_fetched_trees(root: Path, steps: Iterable[_Step]) -> dict[str, set[str]]:
-    """Tree -> the commits with it that were fetched and not made here."""
-    made = _list_made(steps)
-    options = (
-        "--no-show-signature",
-        f"--max-count={_MOST_STEPS}",
-        "--format=%H %T",
-        "--ignore-missing",
-    )
-    listed = run_git(root, "log", *options, "--remotes", *_list_fetched(root), "--").stdout.decode()
-    trees: dict[str, set[str]] = {}
-    for line in listed.splitlines():
-        commit, _, tree = line.partition(" ")
+def _list_unaccepted(
+    root: Path, form: str, made: set[str], accepted: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """(commit, what `form` shows of it) of whatever stands in this repository under any name, or
+    was fetched last, and was not made here: what a fetch brings may be called a branch or a tag
+    of one's own. What is accepted is left out with all that it stands on. A stash is made here.
+    """
+    options = ("--no-show-signature", "--ignore-missing", f"--max-count={_MOST_STEPS}")
+    names = ("--exclude=refs/stash", "--all", *_list_fetched(root))
+    known = [commit for commit in accepted if _WHOLE_ID.fullmatch(commit)]
+    asked = "".join(f"{word}\n" for word in (*names, "--not", *known)).encode()
+    shown = (*options, f"--format=%H {form}", "--stdin")
+    listed = _list_or_raise(root, "log", *shown, stdin=asked)
+    for line in listed.decode("utf-8", "replace").splitlines():
+        commit, _, value = line.partition(" ")
         if commit not in made:
-            trees.setdefault(tree, set()).add(commit)
+            yield commit, value
+
+
+def _list_or_raise(root: Path, *arguments: str, stdin: bytes) -> bytes:
+    """What git prints. Raises _HistoryUnreadable where it fails."""
+    done = run_git(root, *arguments, stdin=stdin)
+    if done.returncode:
+        raise _HistoryUnreadable
+    return done.stdout
+
+
+def _find_fetched_trees(root: Path, made: set[str]) -> dict[str, set[str]]:
+    """Tree -> the commits with it that were fetched and not made here."""
+    trees: dict[str, set[str]] = {}
+    for commit, tree in _list_unaccepted(root, "%T", made, ()):
+        trees.setdefault(tree, set()).add(commit)
     return trees
 
 
@@ -197,33 +238,27 @@ _Change = tuple[str, str]
 """A path, and the id of what stands there since a commit."""
 
 
-def _find_fetched_changes(
-    root: Path, steps: Iterable[_Step], accepted: Mapping[str, str]
-) -> set[_Change]:
+def _find_fetched_changes(root: Path, made: set[str], accepted: Iterable[str]) -> set[_Change]:
     """What fetched commits changed that are neither accepted nor made here."""
-    made = _list_made(steps)
-    options = ("--ignore-missing", f"--max-count={_MOST_STEPS}")
-    listed = run_git(root, "rev-list", *options, "--remotes", *_list_fetched(root), "--")
-    theirs = []
-    for commit in listed.stdout.decode().split():
-        if commit not in made and commit not in accepted:
-            theirs.append(commit)
+    theirs = [commit for commit, _ in _list_unaccepted(root, "", made, accepted)]
     if not theirs:
         return set()
     return set(_list_changes(root, *theirs))
 
 
 def _list_changes(root: Path, *commits: str) -> Iterator[_Change]:
-    """What stands at each path that the commits changed; not what they removed, and nothing of an
-    empty file, which is the same wherever somebody makes one.
+    """What stands at each path that the commits changed, a merge where it is like none of its
+    parents; not what they removed, and nothing of an empty file, which is the same wherever
+    somebody makes one.
     """
     asked = "".join(f"{commit}\n" for commit in commits).encode()
-    options = ("--stdin", "-r", "--root", "--no-commit-id", "--no-renames", "-z")
-    done = run_git(root, "diff-tree", *options, stdin=asked)
-    # ":100644 100644 <old> <new> M", the path, and so on
-    fields = os.fsdecode(done.stdout).split("\0")
+    options = ("--stdin", "-r", "-c", "--raw", "--root", "--no-commit-id", "--no-renames", "-z")
+    listed = _list_or_raise(root, "diff-tree", *options, "--no-abbrev", stdin=asked)
+    # ":100644 100644 <old> <new> M", the path, and so on. Of a merge with two parents
+    # "::100644 100644 100644 <old> <old> <new> MM".
+    fields = os.fsdecode(listed).split("\0")
     for facts, path in zip(fields[::2], fields[1::2], strict=False):
-        blob = facts.split(" ")[3]
+        blob = facts.split(" ")[-2]
         if blob.strip("0") and not blob.startswith(_EMPTY_FILE):
             yield path, blob
 

@@ -225,6 +225,30 @@ def test_what_git_is_told_not_to_look_at_is_compared(make_repo: MakeRepo, how: s
     assert list_uncommitted(open_repo(root)) == ["rates.json"]
 
 
+@pytest.mark.parametrize("how", HIDING)
+def test_a_change_of_what_git_is_told_not_to_look_at_is_seen(make_repo: MakeRepo, how: str) -> None:
+    """Whoever changes a file may hide it; and one that was hidden and edited before is the user's."""
+    root = make_repo({"a": "1", "b": "1", "gone": "1"})
+
+    def hide_and_edit() -> None:
+        helpers.git(root, "update-index", how, "a", "gone")
+        (root / "a").write_text("2")
+        (root / "gone").unlink()
+
+    assert run_changes(root, hide_and_edit) == ["a", "gone"]
+    assert run_changes(root, lambda: None) == []
+    assert run_changes(root, lambda: (root / "a").write_text("3")) == ["a"]
+    assert run_changes(root, lambda: (root / "a").write_text("1")) == ["a"]
+
+
+def test_what_a_sparse_checkout_leaves_out_is_no_change(make_repo: MakeRepo) -> None:
+    root = make_repo({"one/a": "1", "two/b": "1"})
+    helpers.git(root, "sparse-checkout", "set", "one")
+    assert take_snapshot(open_repo(root)).dirty == {}
+    assert run_changes(root, lambda: None) == []
+    assert run_changes(root, lambda: (root / "one/a").write_text("2")) == ["one/a"]
+
+
 def test_what_a_sparse_checkout_leaves_out_is_not_there(make_repo: MakeRepo) -> None:
     root = make_repo({"one/a": "1", "two/b": "1"})
     helpers.git(root, "sparse-checkout", "set", "one")

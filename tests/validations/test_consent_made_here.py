@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,12 +98,62 @@ def push_what_was_amended(root: Path) -> None:
     helpers.git(root, "push", "--quiet", "origin", "HEAD:refs/heads/mine")
 
 
+def stash_and_apply(root: Path) -> None:
+    """The stash stays, with the same files."""
+    edit(root)
+    helpers.git(root, "stash", "--quiet")
+    helpers.git(root, "stash", "apply", "--quiet")
+    helpers.commit(root, "One")
+
+
+def take_what_history_had(root: Path) -> None:
+    """An edit is taken back in a commit that has something else besides."""
+    commit_twice(root)
+    helpers.git(root, "checkout", "--quiet", "HEAD~2", "--", "Makefile")
+    (root / "own.txt").write_text("mine\n")
+    helpers.commit(root, "Three")
+
+
+def take_of_another_worktree(root: Path) -> None:
+    side = root.with_name("side")
+    helpers.git(root, "worktree", "add", "--quiet", "-b", "beside", str(side))
+    edit(side)
+    (side / "other.txt").write_text("mine\n")
+    helpers.commit(side, "Made there")
+    helpers.git(root, "checkout", "--quiet", "beside", "--", "Makefile")
+    helpers.commit(root, "One")
+
+
+def push_and_merge_it_there(root: Path) -> None:
+    """Others merge it, and what they merge is fetched: the merge changed nothing of its own."""
+    push_what_was_amended(root)
+    there = root.with_name("upstream")
+    (there / "their.txt").write_text("theirs\n")
+    helpers.commit(there, "Beside it")
+    helpers.git(there, "merge", "--quiet", "--no-edit", "mine")
+    helpers.git(root, "fetch", "--quiet")
+    (root / "own.txt").write_text("mine\n")
+    helpers.commit(root, "Two")
+
+
+def merge_own_with_conflict(root: Path) -> None:
+    branch_off(root)
+    edit(root, "test:\n\techo main\n")
+    helpers.commit(root, "Another edit")
+    with contextlib.suppress(AssertionError):  # it stops at the conflict
+        helpers.git(root, "merge", "--quiet", "work")
+    edit(root, "test:\n\techo both\n")
+    helpers.git(root, "add", "--all")
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
 @pytest.mark.parametrize(
     "work",
     [
         *(commit_twice, amend, commit_and_go_back, commit_on_a_branch, squash, merge_own_branch),
         *(merge_own_beside, merge_own_in_two_steps, squash_own_branch, stash_and_pop),
-        push_what_was_amended,
+        *(push_what_was_amended, stash_and_apply, take_what_history_had),
+        *(take_of_another_worktree, push_and_merge_it_there, merge_own_with_conflict),
     ],
 )
 def test_what_is_committed_here_asks_nothing_more(
