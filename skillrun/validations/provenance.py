@@ -208,8 +208,9 @@ def _list_unaccepted(
     """
     options = ("--no-show-signature", "--ignore-missing", f"--max-count={_MOST_STEPS}")
     names = ("--exclude=refs/stash", "--all", *_list_fetched(root))
-    known = [commit for commit in accepted if _WHOLE_ID.fullmatch(commit)]
-    asked = "".join(f"{word}\n" for word in (*names, "--not", *known)).encode()
+    # "-" stands among the accepted, and the words of work that git has not finished.
+    known = filter(_WHOLE_ID.fullmatch, accepted)
+    asked = "\n".join((*names, "--not", *known, "")).encode()
     shown = (*options, f"--format=%H {form}", "--stdin")
     listed = _list_or_raise(root, "log", *shown, stdin=asked)
     for line in listed.decode("utf-8", "replace").splitlines():
@@ -240,7 +241,7 @@ _Change = tuple[str, str]
 
 def _find_fetched_changes(root: Path, made: set[str], accepted: Iterable[str]) -> set[_Change]:
     """What fetched commits changed that are neither accepted nor made here."""
-    theirs = [commit for commit, _ in _list_unaccepted(root, "", made, accepted)]
+    theirs = dict(_list_unaccepted(root, "", made, accepted))
     if not theirs:
         return set()
     return set(_list_changes(root, *theirs))
@@ -251,7 +252,7 @@ def _list_changes(root: Path, *commits: str) -> Iterator[_Change]:
     parents; not what they removed, and nothing of an empty file, which is the same wherever
     somebody makes one.
     """
-    asked = "".join(f"{commit}\n" for commit in commits).encode()
+    asked = "\n".join((*commits, "")).encode()
     options = ("--stdin", "-r", "-c", "--raw", "--root", "--no-commit-id", "--no-renames", "-z")
     listed = _list_or_raise(root, "diff-tree", *options, "--no-abbrev", stdin=asked)
     # ":100644 100644 <old> <new> M", the path, and so on. Of a merge with two parents
