@@ -190,13 +190,13 @@ def test_a_kind_of_permanent_error(check_finds: Check) -> None:
         RETRY.replace("mailer.Unavailable", "Bounced")
     )
     check_finds(
-        "permanent-retried", kind, WARNING, "shop.tasks.Bounced is retried here, and is a kind of"
+        "permanent-retried", kind, WARNING, "shop.tasks.Bounced is run again here, and is a kind of"
     )
 
 
 def test_library_exceptions_are_known(check_finds: Check, check_ignores: Check) -> None:
     spec = {"failures": {"permanent": [{"type": "requests:HTTPError", "args": ["410 Gone"]}]}}
-    auto = "import requests\n@app.task(autoretry_for=({},))\ndef send_receipt(o): ...\n"
+    auto = "import requests\n@app.task(autoretry_for=({},))\ndef send_receipt(o):\n    mailer.send(o)\n"
     rule = "permanent-retried"
     check_finds(
         rule,

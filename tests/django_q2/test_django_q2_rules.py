@@ -207,7 +207,7 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
         "permanent-retried",
         broad,
         ERROR,
-        "runs the job again",
+        "is run again here",
         cluster=f"{{{ORM}, 'ack_failures': True}}",
     )
     check_ignores(

@@ -18,7 +18,7 @@ from skillrun.core.verdict import Severity
 from skillrun.frameworks.dramatiq import FRAMEWORK
 from skillrun.frameworks.rulebook import read_rule
 
-ERROR, WARNING = Severity.ERROR, Severity.WARNING
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 Check = Callable[..., None]
 BODY = "def send_receipt(order_id, note=None): mailer.send(order_id)\n"
 DEAD_JOBS = (
@@ -141,19 +141,19 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
         rule,
         actor("max_retries=3"),
         ERROR,
-        "BadAddress is permanent in the spec; it leaves the actor",
+        "BadAddress is permanent in the spec, it leaves the handler",
     )
     logged = (
         "try:\n    mailer.send(order_id)\nexcept mailer.MailError as e:\n    print(e)\n    raise"
     )
-    check_finds(rule, actor("max_retries=3", logged), ERROR, "is retried")
+    check_finds(rule, actor("max_retries=3", logged), ERROR, "runs it again")
     check_finds(
         rule,
         actor("max_retries=3", logged.replace("raise", "raise dramatiq.Retry()")),
         ERROR,
         "as dramatiq.",
     )
-    check_finds(rule, actor("retry_when=lambda n, e: n < 3"), ERROR, "is retried")
+    check_finds(rule, actor("retry_when=lambda n, e: n < 3"), ERROR, "runs it again")
     check_ignores(rule, actor("max_retries=3, throws=(mailer.BadAddress,)"))
     check_ignores(rule, actor("max_retries=3, throws=mailer.MailError"))
     check_ignores(rule, actor("max_retries=0"))
@@ -167,10 +167,13 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(
         rule, actor("retry_when=lambda n, e: n < 3 and isinstance(e, mailer.Unavailable)")
     )
-    check_ignores(rule, actor("retry_when=lambda n, e: n < 3 and worth(e)"))
-    check_ignores(
+    asked = actor("retry_when=lambda n, e: n < 3 and worth(e)")
+    check_finds(rule, asked, NOTE, "could not be read")
+    check_finds(
         rule,
         actor("max_retries=3, throws=requests.RequestException"),
+        NOTE,
+        "could not be read",
         spec={"failures": {"transient": [], "permanent": ["requests:TooManyRedirects"]}},
     )
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rule_gaps import GAPS, list_owners, list_shared
+
 from skillrun.frameworks.interface import Rule
 from skillrun.frameworks.registry import FRAMEWORKS
 
@@ -17,6 +19,13 @@ What skillrun looks for in the code of a job, library by library, and where each
 `skillrun rules` lists the same. A rule is a function in the library's folder under
 `skillrun/frameworks/`; `python tests/frameworks/rules_page.py` makes this page from them.
 """
+SHARED = """
+## Rules that most libraries share
+Where a library lacks one, this is why, or which of its own rules says the same.
+
+| rule | libraries with it | those without it |
+|---|---|---|
+"""
 
 
 def write_page() -> str:
@@ -26,7 +35,21 @@ def write_page() -> str:
         parts.append(f"\n## {framework.TITLE}\n")
         parts.append("| rule | stage | why | source |\n|---|---|---|---|\n")
         parts += [write_row(rule) for rule in framework.list_rules()]
-    return "".join(parts)
+    return "".join([*parts, *write_shared()])
+
+
+def write_shared() -> list[str]:
+    """The table of the rules that most libraries share, with why a library lacks one."""
+    owners = list_owners()
+    lines = [SHARED]
+    for slug in list_shared():
+        have = [name for name in FRAMEWORKS if name in owners[slug]]
+        lack = []
+        for name in FRAMEWORKS:
+            if name not in owners[slug]:
+                lack.append(f"{FRAMEWORKS[name].TITLE}: {GAPS[slug][name]}")
+        lines.append(f"| `{slug}` | {len(have)} | {'<br>'.join(lack)} |\n")
+    return lines
 
 
 def write_row(rule: Rule) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import helpers
 import pytest
+import rule_gaps
 import rules_page
 
 from skillrun.core.verdict import Finding
@@ -44,6 +46,24 @@ def test_rules_say_why_and_whence(library: str) -> None:
 
 def test_the_page_is_made_from_the_rules() -> None:
     assert rules_page.PAGE.read_text(encoding="utf-8") == rules_page.write_page()
+
+
+def test_every_gap_of_a_shared_rule_has_its_reason() -> None:
+    """A rule that most libraries have is missing in another for a reason, which still holds."""
+    owners = rule_gaps.list_owners()
+    missing = {}
+    for slug in rule_gaps.list_shared():
+        lacking = FRAMEWORKS.keys() - owners[slug]
+        if lacking:
+            missing[slug] = lacking
+    assert {slug: why.keys() for slug, why in rule_gaps.GAPS.items()} == missing
+    ids = {rule.id for framework in FRAMEWORKS.values() for rule in framework.list_rules()}
+    for reasons in rule_gaps.GAPS.values():
+        for name, why in reasons.items():
+            # Another rule of the same library that says the same.
+            other = re.fullmatch(r"`([\w.-]+)`", why)
+            assert why
+            assert other is None or (other[1] in ids and other[1].startswith(f"{name}.")), why
 
 
 def test_rules_are_listed(tmp_path: Path) -> None:

@@ -4,7 +4,12 @@ library.
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import json
+import pathlib
 import textwrap
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +49,43 @@ class Library:
     in_transaction: str = "publish-in-transaction"
     # The row of its queue is part of the transaction.
     waits_for_commit: bool = False
+    # Text for `{}` with plain JSON, where it is another than `json`.
+    plain_json: str | None = None
+    # Names of VALUES that its JSON carries, and why.
+    carries: tuple[str, ...] = ()
+    why_carried: str = ""
 
 
+WIRE = """\
+import json
+
+def read(data):
+    return unpack(data)
+
+class JSONSerializer:
+    def serialize(self, data):
+        return json.dumps(data)
+
+class JSONWithDates:
+    def serialize(self, data):
+        return json.dumps(data, default=str)
+
+def dump(data):
+    return json.dumps(data, default=str)
+"""
+# What JSON as such has no form for -> how a value of it is written.
+VALUES = {
+    "datetime": "datetime.datetime.now()",
+    "now": "timezone.now()",
+    "date": "datetime.date(2026, 1, 1)",
+    "timedelta": "datetime.timedelta(1)",
+    "Decimal": "decimal.Decimal('1.5')",
+    "UUID": "uuid.uuid4()",
+    "set": "set()",
+    "Path": "pathlib.Path('a')",
+}
+# Libraries that pickle, and nothing else.
+PICKLED_ALONE = {"django-q2"}
 LIBRARIES = {
     "celery": Library(
         app="from celery import Celery\napp = Celery('shop')\n{}\n",
@@ -54,6 +94,8 @@ LIBRARIES = {
         json="app.conf.task_serializer = 'json'",
         pickle="app.conf.task_serializer = 'pickle'",
         unread="app.conf.task_serializer = 'shop-rows'",
+        carries=("datetime", "date", "Decimal", "UUID", "now"),
+        why_carried="kombu writes their type beside them, and reads them back (kombu/utils/json.py)",
     ),
     "arq": Library(
         app=(
@@ -104,6 +146,8 @@ LIBRARIES = {
         pickle=".with_serializer(PickleSerializer())",
         unread=".with_serializer(wire.Serializer())",
         sends_in="async def",
+        carries=("datetime", "date", "Decimal", "UUID", "now", "timedelta", "set", "Path"),
+        why_carried="pydantic makes texts of them (`model_dump` in ProxyFormatter.dumps)",
     ),
     "huey": Library(
         app="from huey import RedisHuey\nfrom shop import wire\napp = RedisHuey('shop'{})\n",
@@ -113,6 +157,7 @@ LIBRARIES = {
         json=", serializer=JSONSerializer()",
         pickle=", serializer=SignedSerializer(secret='x')",
         unread=", serializer=wire.Serializer()",
+        plain_json=", serializer=wire.JSONSerializer()",
     ),
     "procrastinate": Library(
         app=(
@@ -136,7 +181,10 @@ LIBRARIES = {
         waits_for_commit=True,
     ),
     "rq": Library(
-        app="from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis(){})\n",
+        app=(
+            "from redis import Redis\nfrom rq import Queue\nfrom shop import wire\n"
+            "queue = Queue(connection=Redis(){})\n"
+        ),
         tasks="def send_receipt(order): ...\n",
         send="queue.enqueue(send_receipt, order)",
         head="from shop.app import queue\nfrom shop.tasks import send_receipt",
@@ -163,13 +211,14 @@ def open_library(
         "shop/__init__.py": "",
         "shop/app.py": library.app.replace("{}", serializer),
         "shop/tasks.py": library.tasks.replace("...", in_handler),
-        "shop/wire.py": "def read(data):\n    return unpack(data)\n",
+        "shop/wire.py": WIRE,
         "shop/models.py": "from django.db import models\nclass Order(models.Model): ...\n",
         "shop/settings.py": (
             "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"
             f"DATABASES = {{'default': {{'ATOMIC_REQUESTS': {in_views}}}}}\n"
         ),
         f"shop/{'views' if in_views else 'orders'}.py": (
+            "import datetime, decimal, pathlib, uuid\nfrom django.utils import timezone\n"
             f"from django.db import transaction\nfrom shop.models import Order\n{library.head}\n"
             f"{sends_in or library.sends_in} settle(order: Order):\n{textwrap.indent(body, '    ')}\n"
         ),
@@ -222,6 +271,105 @@ def test_a_row_is_judged_by_the_serializer(
     assert message.startswith("order is a row of shop.models.Order, given to ")
     keyed = send.replace("order)", "order.pk)")
     assert find_object_arguments(open_library(tmp_path / "key", name, text, keyed)) == []
+
+
+def read_plain_json(name: str) -> str:
+    """The text for `{}` that gives a library JSON as its messages."""
+    library = LIBRARIES[name]
+    if library.plain_json is not None:
+        return library.plain_json
+    return library.json or ""
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name not in PICKLED_ALONE])
+def test_what_json_has_no_form_for(tmp_path: Path, name: str) -> None:
+    """A date, a Decimal or a UUID is judged alike in all libraries but those that say why not."""
+    library = LIBRARIES[name]
+    assert bool(library.carries) == bool(library.why_carried)
+    refused = set()
+    for value, written in VALUES.items():
+        send = library.send.replace("order)", f"{written})")
+        shop = open_library(tmp_path / value, name, read_plain_json(name), send)
+        found = find_object_arguments(shop)
+        if found:
+            assert [one[0] for one in found] == [ERROR]
+            assert "is no JSON (" in found[0][1] and "raises" in found[0][1]
+            refused.add(value)
+    assert refused == VALUES.keys() - set(library.carries)
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name not in PICKLED_ALONE])
+def test_a_text_made_of_it_and_a_pickled_one_are_left_alone(tmp_path: Path, name: str) -> None:
+    library = LIBRARIES[name]
+    text = library.send.replace("order)", "datetime.datetime.now().isoformat())")
+    plain = read_plain_json(name)
+    assert find_object_arguments(open_library(tmp_path / "text", name, plain, text)) == []
+    if library.pickle is not None:
+        date = library.send.replace("order)", f"{VALUES['datetime']})")
+        pickled = open_library(tmp_path / "pickled", name, library.pickle, date)
+        assert find_object_arguments(pickled) == []
+
+
+# Library -> text for `{}`: JSON that somebody has made carry more.
+EXTENDED = {
+    "arq": "job_deserializer = json.loads\n    job_serializer = wire.dump",
+    "saq": ", load=json.loads, dump=wire.dump",
+    "huey": ", serializer=wire.JSONWithDates()",
+    "rq": ", serializer=wire.JSONWithDates",
+    "celery": "from kombu.utils.json import register_type",
+}
+
+
+@pytest.mark.parametrize("name", EXTENDED)
+def test_json_that_carries_more(tmp_path: Path, name: str) -> None:
+    send = LIBRARIES[name].send.replace("order)", f"{VALUES['timedelta']})")
+    shop = open_library(tmp_path / "more", name, EXTENDED[name], send)
+    assert find_object_arguments(shop) == []
+
+
+def encode_with(name: str, value: object) -> object:
+    """What the installed library itself makes of a value as an argument of a job."""
+    if name == "celery":
+        from kombu import serialization
+
+        return serialization.dumps([[value], {}, {}], "json")
+    if name == "dramatiq":
+        from dramatiq.encoder import JSONEncoder
+
+        return JSONEncoder().encode({"args": [value]})
+    if name == "rq":
+        from rq.serializers import JSONSerializer
+
+        return JSONSerializer.dumps([value])
+    if name == "taskiq":
+        from taskiq import InMemoryBroker
+        from taskiq.message import TaskiqMessage
+
+        message = TaskiqMessage(
+            task_id="1", task_name="a", labels={}, labels_types={}, args=[value], kwargs={}
+        )
+        return InMemoryBroker().formatter.dumps(message)
+    if name == "django-tasks":
+        from django_tasks.utils import normalize_json
+
+        return normalize_json([value])
+    # arq, SAQ, Huey's houses and Procrastinate call json.dumps.
+    return json.dumps([value])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name not in PICKLED_ALONE])
+def test_the_installed_library_refuses_the_same(name: str) -> None:
+    names = {"datetime": datetime, "decimal": decimal, "uuid": uuid, "pathlib": pathlib}
+    for value, written in VALUES.items():
+        if value == "now":
+            continue
+        made = eval(written, names)
+        if value in LIBRARIES[name].carries:
+            encode_with(name, made)
+        else:
+            with pytest.raises(Exception, match=r"JSON serializable|Unsupported type"):
+                encode_with(name, made)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

@@ -113,9 +113,9 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     for text in PERMANENT_KEPT.values():
         check_ignores("permanent-retried", text)
     either = clause("mailer.BadAddress", "if odd(error):\n    raise\nreturn")
-    check_finds("permanent-retried", either, NOTE, "may be retried")
+    check_finds("permanent-retried", either, NOTE, "may be run again")
     wrapped = RETRIED.replace("def send", "@own\ndef send")
-    check_finds("permanent-retried", wrapped, NOTE, "may be retried")
+    check_finds("permanent-retried", wrapped, NOTE, "may be run again")
 
 
 def test_transient_given_up(check_finds: Check, check_ignores: Check) -> None:
@@ -326,6 +326,19 @@ def test_publish_unkeyed(check_finds: Check, check_ignores: Check) -> None:
     )
     check_ignores("publish-unkeyed", other + RETRIED + "    note(order_id)\n")
     check_ignores("publish-unkeyed", other + PLAIN + "    track(order_id)\n")
+
+
+def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
+    two = orders("send_receipt(order, 1)")
+    check_finds("wrong-arguments", PLAIN, ERROR, "2 arguments for a task that takes 1", **two)
+    none = orders("send_receipt.schedule(delay=9)")
+    check_finds("wrong-arguments", PLAIN, ERROR, "order_id is missing", **none)
+    check_ignores("wrong-arguments", PLAIN, **orders("send_receipt(order, delay=9, retries=3)"))
+    check_ignores("wrong-arguments", PLAIN, **orders("send_receipt.schedule(args, delay=9)"))
+    # Huey itself passes `task`.
+    with_context = clause("OSError", "raise")
+    check_ignores("wrong-arguments", with_context, **orders("send_receipt(order)"))
+    check_ignores("wrong-arguments", PLAIN, **orders("send_receipt.s(order).then(send_receipt)"))
 
 
 def test_object_argument(check_finds: Check, check_ignores: Check) -> None:

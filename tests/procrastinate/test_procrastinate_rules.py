@@ -162,7 +162,10 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     every = strategy("max_attempts=4, exponential_wait=2")
     check_finds("permanent-retried", task(every), ERROR, "is permanent in the spec")
     check_finds(
-        "permanent-retried", task(every, clause("raise", "mailer.BadAddress")), ERROR, "is retried"
+        "permanent-retried",
+        task(every, clause("raise", "mailer.BadAddress")),
+        ERROR,
+        "runs it again",
     )
     check_ignores("permanent-retried", task(GOOD))
     taken = clause(

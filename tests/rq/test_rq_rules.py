@@ -158,7 +158,8 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
         " = 0\n"
     )
     tasks = handler("mailer.send(order_id)") + stop
-    check_ignores(rule, QUICK.replace("7,", "7, on_failure=Callback(tasks.stop),"), tasks=tasks)
+    stopped = QUICK.replace("7,", "7, on_failure=Callback(tasks.stop),")
+    check_finds(rule, stopped, NOTE, "could not be read", tasks=tasks)
 
 
 def test_swallowed_exception(check_finds: Check, check_ignores: Check) -> None:

@@ -238,7 +238,7 @@ def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     )
     check_ignores("permanent-retried", task("", taken), every)
     again = taken.replace("    await dead_jobs.record(order_id, e)", "    raise")
-    check_finds("permanent-retried", ERROR, "leaves the task", task("", again), every)
+    check_finds("permanent-retried", ERROR, "leaves the handler", task("", again), every)
 
 
 def test_reject(check_finds: Check, check_ignores: Check) -> None:
@@ -503,6 +503,14 @@ def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(
         "object-argument", orders=row.replace("Order.objects.get(pk=7)", "7"), models=models
     )
+
+
+def test_pickle_serializer(check_finds: Check, check_ignores: Check) -> None:
+    pickled = "from taskiq.serializers import PickleSerializer\n" + BROKER.replace(
+        STREAM, STREAM + ".with_serializer(PickleSerializer())"
+    )
+    check_finds("pickle-serializer", WARNING, "runs code in the worker", TASK, pickled)
+    check_ignores("pickle-serializer", TASK)
 
 
 def test_every_rule_has_a_pair() -> None:

@@ -100,7 +100,11 @@ def read_policy(project: Project, handler: Definition) -> Policy:
         backoff=_drop_own_cap(reader.agree_backoff(paths), attempts),
         limit_s=reader.read_most("time_limit_s", ended, TIMEOUT_S),
         taken_over_s=IN_PROGRESS_S,
-        serializer=reader.read_serializer(_find_deserializer(entries), "pickle"),
+        serializer=reader.read_serializer(
+            _find_option(entries, "job_deserializer"),
+            "pickle",
+            _find_option(entries, "job_serializer"),
+        ),
         record=find_left(project, handler),
     )
 
@@ -116,10 +120,10 @@ def _list_retried(project: Project, paths: tuple[Path, ...]) -> tuple[str, ...]:
     return import_paths(project, names)
 
 
-def _find_deserializer(entries: tuple[Entry, ...]) -> Found | None:
+def _find_option(entries: tuple[Entry, ...], name: str) -> Found | None:
     """What a worker is given instead of pickle (arq/jobs.py)."""
     for entry in entries:
-        option = entry.worker.option("job_deserializer")
+        option = entry.worker.option(name)
         if option is not None:
             return option
     return None

@@ -41,6 +41,7 @@ class Path:
     conditional: bool = False  # an `if` inside the clause decides
     call: Call | None = None
     spared: tuple[str, ...] = ()  # exceptions that never take this way
+    exempted: tuple[str, ...] = ()  # those of them that `dont_autoretry_for` names
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,14 @@ def takes(project: Project, path: Path, exception: str) -> bool:
     """
     bases = ancestors(project, exception)
     return bases.isdisjoint(path.spared) and not bases.isdisjoint(map(short, path.exceptions))
+
+
+def wraps(project: Project, path: Path, exception: str) -> bool:
+    """Whether the wrapper of `autoretry_for` retries an exception that has left the task's body."""
+    bases = ancestors(project, exception)
+    if path.kind != "autoretry" or exception in NEVER_RETRIED:
+        return False
+    return bases.isdisjoint(path.exempted) and not bases.isdisjoint(map(short, path.exceptions))
 
 
 def find_retries(project: Project, task: Task) -> Retries:
@@ -109,6 +118,7 @@ class _Reader:
         if arguments.get("max_retries") is not None:
             max_retries, max_place = arguments["max_retries"], self.task.place("retry_kwargs")
         backoff, backoff_place = self._automatic_backoff(arguments)
+        exempted = self._name_exceptions(self.task.options.get("dont_autoretry_for"))
         yield Path(
             kind="autoretry",
             exceptions=exceptions,
@@ -117,10 +127,8 @@ class _Reader:
             max_place=max_place,
             backoff=backoff,
             backoff_place=backoff_place,
-            spared=(
-                *self._name_exceptions(self.task.options.get("dont_autoretry_for")),
-                *self._list_swallowed(),
-            ),
+            spared=(*exempted, *self._list_swallowed()),
+            exempted=exempted,
         )
 
     def _name_exceptions(self, option: Option | None) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from skillrun.frameworks.common.sender import (
     is_sent_by_others,
     order_sends,
 )
+from skillrun.frameworks.common.serializers import REFUSED_BY_KOMBU
 from skillrun.frameworks.interface import (
     Job,
     Send,
@@ -332,6 +333,9 @@ SENDER = Sender(
     misfit="publishing raises TypeError, because Celery checks the arguments against the task",
     taker="the task takes",
     after_commit="transaction.on_commit(lambda: ...), delay_on_commit, or publish after the block",
+    not_json=REFUSED_BY_KOMBU,
+    # kombu.utils.json.register_type
+    has_plain_json=lambda job: not job.project.tree.search("register_type", ".py"),
     unkeyed=Unkeyed(
         publishes_another,
         again="each run publishes once more, without a task_id",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from skillrun.frameworks.common.reading import held_value
 from skillrun.frameworks.interface import Arguments
@@ -71,14 +71,26 @@ def read_parameters(handler: Definition, decorators: int | None = 1) -> ast.argu
     return node.args
 
 
+def drop_named(args: ast.arguments, name: str) -> ast.arguments:
+    """Without the parameter of a name, which the library fills."""
+    return _drop_parameters(args, lambda arg, default: arg.arg == name)
+
+
 def drop_injected(project: Project, module: Module, args: ast.arguments) -> ast.arguments:
     """Without the parameters that the library fills (`TaskiqDepends`)."""
+    return _drop_parameters(args, lambda arg, default: is_injected(project, module, arg, default))
+
+
+def _drop_parameters(
+    args: ast.arguments, is_filled: Callable[[ast.arg, ast.expr | None], bool]
+) -> ast.arguments:
+    """Without the parameters for which that holds, by their name and default."""
     positional = [*args.posonlyargs, *args.args]
     without_default: list[ast.expr | None] = [None] * (len(positional) - len(args.defaults))
     taken: list[ast.arg] = []
     defaults: list[ast.expr] = []
     for arg, default in zip(positional, [*without_default, *args.defaults], strict=True):
-        if is_injected(project, module, arg, default):
+        if is_filled(arg, default):
             continue
         taken.append(arg)
         if default is not None:
@@ -86,7 +98,7 @@ def drop_injected(project: Project, module: Module, args: ast.arguments) -> ast.
     only_named: list[ast.arg] = []
     named_defaults: list[ast.expr | None] = []
     for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        if not is_injected(project, module, arg, default):
+        if not is_filled(arg, default):
             only_named.append(arg)
             named_defaults.append(default)
     return ast.arguments([], taken, None, only_named, named_defaults, None, defaults)

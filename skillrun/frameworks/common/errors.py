@@ -55,6 +55,11 @@ def ancestors(project: Project, exception: str) -> frozenset[str]:
     return frozenset({*names, *known} | ordinary)
 
 
+def has_known_bases(exception: str) -> bool:
+    """Whether it is an exception of an installed package whose base classes are written here."""
+    return exception in _KNOWN_BASES
+
+
 def takes_any(clause: Handler, bases: frozenset[str]) -> bool:
     """Whether an `except` clause takes an exception whose classes are these, see `ancestors`."""
     return clause.bare or not bases.isdisjoint(map(short, clause.exceptions))

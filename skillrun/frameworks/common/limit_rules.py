@@ -13,12 +13,11 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.again import Way
 from skillrun.frameworks.common.facts import expects_record, seconds, tell
 from skillrun.frameworks.common.giving_up import Record
+from skillrun.frameworks.common.permanent_errors import Rerunning, find_permanent_retried
 from skillrun.frameworks.common.policy_reader import Limit
-from skillrun.frameworks.common.ways_out import WayOut, find_ways_out
 from skillrun.frameworks.interface import Job, Rule, RuleStage
 from skillrun.frameworks.rulebook import read_reason
 from skillrun.repo.python import is_known
-from skillrun.repo.uses import Place
 
 # How many attempts a limit is to leave for the deaths of workers, which use them up.
 SPARE = 5
@@ -39,9 +38,7 @@ class Limiting:
     # infinite where it is all there is.
     find_kept: Callable[[Job], Limit | None]
     write: Callable[[Job, int], str]  # how the option is given
-    # Where an error is run again that goes such a way; None where it is not.
-    find_rerun: Callable[[Job, WayOut], Place | None]
-    rerun: str  # what becomes of such an error
+    rerunning: Rerunning  # what becomes of an error
     # What too few attempts are read from: the handler, or whoever sends it.
     rests_on: Literal["handler", "setup"] = "handler"
 
@@ -115,15 +112,7 @@ def permanent_retried(job: Job, limiting: Limiting) -> Iterator[Finding]:
     """An error that the spec calls permanent is run again: trying once more only delays the dead
     letter.
     """
-
-    def is_rerun(way: WayOut) -> bool:
-        return limiting.find_rerun(job, way) is not None
-
-    for way in find_ways_out(job, "permanent", is_rerun):
-        place = limiting.find_rerun(job, way) or way.place
-        message = f"{way.error} is permanent in the spec, and {limiting.rerun}"
-        hint = "a clause of its own before any other: record it, and return"
-        yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
+    return find_permanent_retried(job, limiting.rerunning)
 
 
 def declare_limit_rules(

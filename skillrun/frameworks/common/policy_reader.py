@@ -13,7 +13,7 @@ from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.listed import Found
 from skillrun.frameworks.common.reading import import_paths, place_of
-from skillrun.frameworks.common.serializers import name_serializer
+from skillrun.frameworks.common.serializers import CUSTOM, name_serializer
 from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Project, is_known
 from skillrun.repo.uses import Place
@@ -117,9 +117,16 @@ class PolicyReader:
         asked = [read_asked(self, send) for send in sends]
         return max(asked, key=lambda one: sum(one.delays(2)), default=Backoff("none"))
 
-    def read_serializer(self, found: Found | None, default: str) -> str:
-        """What an expression names; the library's own where there is none."""
+    def read_serializer(
+        self, found: Found | None, default: str, writing: Found | None = None
+    ) -> str:
+        """What an expression names that reads messages; the library's own where there is none.
+        `writing`: what writes them, which may carry more than plain JSON.
+        """
         self.sources["serializer"] = None
+        if writing is not None and name_serializer(self.project, *writing) == CUSTOM:
+            self.sources["serializer"] = place_of(writing[1], writing[0])
+            return CUSTOM
         if found is None:
             return default
         self.sources["serializer"] = place_of(found[1], found[0])

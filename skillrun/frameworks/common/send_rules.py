@@ -15,7 +15,7 @@ from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
 from skillrun.frameworks.common.policy_reader import read_sent
 from skillrun.frameworks.common.rows import name_row
 from skillrun.frameworks.common.sender import Sender
-from skillrun.frameworks.common.serializers import PICKLES, PLAIN_DATA, SIGNED_PICKLE
+from skillrun.frameworks.common.serializers import JSON, PICKLES, PLAIN_DATA, SIGNED_PICKLE
 from skillrun.frameworks.common.transactions import (
     find_transaction,
     is_certain,
@@ -102,32 +102,37 @@ def _tell_atomic_request(job: Job, sender: Sender, send: Send, call: Call) -> Fi
 
 def object_argument(job: Job, sender: Sender) -> Iterator[Finding]:
     """A database row as an argument: plain data cannot carry it, and a pickled copy of it is
-    stale.
+    stale. Nor can JSON carry a date, a Decimal or a UUID, in most libraries.
     """
     for send, call, arguments in find_given_arguments(job, sender):
         serializer = send.serializer or job.policy.serializer
         unread = send.serializer is None and "serializer" in job.policy.unknown
         for node in arguments.values:
             what = name_row(job.project, call.module, node)
-            if what is None and serializer in PLAIN_DATA:
+            hint = "send its primary key and load it in the job"
+            if what is None and not unread and serializer in JSON:
                 what = _name_no_json(job, sender, call.module, node)
+                hint = "send a text or a number, and make it of that in the job"
             if what is None:
                 continue
             severity, consequence = _judge_carrying(sender, "" if unread else serializer)
             name = name_send(send, call)
             message = f"{ast.unparse(node)} is {what}, given to {name}: {consequence}"
-            hint = "send its primary key and load it in the job"
             yield tell(job, "object-argument", severity, send.place, message, hint)
 
 
 def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> str | None:
-    """What the library's JSON refuses beside rows."""
-    if not isinstance(node, ast.Call):
+    """What the library's JSON refuses beside rows: a value that is made there, a variable or a
+    parameter that holds one.
+    """
+    if not isinstance(node, ast.Call | ast.Name):
         return None
-    name = job.project.origin_of(module, node.func)
+    name = job.project.origin((module.resolve(node) or "").removesuffix("()"))
     if name not in sender.not_json:
         return None
-    return f"no JSON ({name.rpartition('.')[0]})"
+    if sender.has_plain_json is not None and not sender.has_plain_json(job):
+        return None
+    return f"no JSON ({name})"
 
 
 def _judge_carrying(sender: Sender, serializer: str) -> tuple[Severity, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.serializers import REFUSED_BY_JSON
 from skillrun.frameworks.interface import Job, Send
 
 if TYPE_CHECKING:
@@ -64,8 +65,10 @@ class Sender:
     dumps_models: bool = False  # JSON carries a copy of some rows (pydantic models, dataclasses)
     unkeyed: Unkeyed | None = None
     pickling: Pickling | None = None
-    # Constructors, beside those of rows, of what its JSON cannot carry.
-    not_json: tuple[str, ...] = ()
+    # Constructors, beside those of rows, of what its JSON cannot carry; none where it carries all.
+    not_json: tuple[str, ...] = REFUSED_BY_JSON
+    # Whether its JSON is as the library makes it, and nobody has it carry more; None: it is.
+    has_plain_json: Callable[[Job], bool] | None = None
 
 
 def calls_method(call: Call, methods: Collection[str], key: str = "") -> bool:

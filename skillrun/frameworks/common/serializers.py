@@ -18,6 +18,39 @@ PLAIN_DATA = {
     "msgpack": "msgpack",
     "application/x-msgpack": "msgpack",
 }
+JSON = frozenset({"json", "application/json"})
+_WHAT_KOMBU_REFUSES = (
+    "datetime.timedelta",
+    "builtins.set",
+    "builtins.frozenset",
+    "pathlib.Path",
+)
+# Constructors, as `json.dumps` of the standard library refuses what they make.
+REFUSED_BY_JSON = (
+    "datetime.datetime",
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "datetime.datetime.today",
+    "datetime.datetime.fromisoformat",
+    "datetime.datetime.fromtimestamp",
+    "datetime.datetime.strptime",
+    "datetime.datetime.combine",
+    "django.utils.timezone.now",
+    "django.utils.timezone.localtime",
+    "datetime.date",
+    "datetime.date.today",
+    "datetime.date.fromisoformat",
+    "datetime.time",
+    "decimal.Decimal",
+    "uuid.UUID",
+    "uuid.uuid1",
+    "uuid.uuid4",
+    "uuid.uuid5",
+    *_WHAT_KOMBU_REFUSES,
+)
+# kombu's JSON writes dates, decimals and UUIDs beside their type, and reads them back as such
+# (kombu/utils/json.py).
+REFUSED_BY_KOMBU = _WHAT_KOMBU_REFUSES
 # One of the repository's, or another package's: nobody knows what it carries.
 CUSTOM = "custom"
 

@@ -93,7 +93,7 @@ def _find_suppressed(
     for call in calls_of(job):
         if not any(effect.node is call.node or call.origin in effect.via for effect in effects):
             continue
-        for node, caught in _list_suppressing(call):
+        for node, caught in list_suppressing(call):
             named = _list_taken(transient, caught)
             what = _say_suppressed(caught, named)
             if node in seen or what is None:
@@ -118,7 +118,7 @@ def _say_suppressed(caught: Iterable[str], named: list[str]) -> str | None:
     return None
 
 
-def _list_suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
+def list_suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
     """The `suppress(...)` around a call in its own function, each with what it drops."""
     below: ast.AST = call.node
     for above in call.module.parents(call.node):

@@ -83,7 +83,7 @@ def _find_clauses(project: Project, handler: Definition) -> Iterator[Again]:
 def _read_again(
     project: Project, handler: Definition, send: Send, call: Call, clause: Handler
 ) -> Again:
-    for parameter, first in _list_counters(project, handler):
+    for parameter, first in list_counters(project, handler):
         counted = _Counted(project, parameter, first)
         for test, holds in tests_before(call.module, call.node):
             limit = count_let_through(test, holds, counted.is_retries)
@@ -97,7 +97,7 @@ def _read_again(
     return Again(send, clause, None, _read_backoff(_Counted(project, "", 0), send))
 
 
-def _list_counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]]:
+def list_counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]]:
     """(parameter, its default) of those whose default is a small number."""
     if isinstance(handler.node, ast.ClassDef):
         return

@@ -35,18 +35,6 @@ ENQUEUES = ("enqueue", "aenqueue")
 _HELD = ("context.task_result.task",)
 # They run the task where it stands, or drop it: no worker is faster than the commit.
 _NO_WORKER = ("ImmediateBackend", "DummyBackend")
-# What normalize_json of django/utils/json.py refuses.
-_NO_JSON = (
-    "datetime.datetime.now",
-    "datetime.datetime.utcnow",
-    "django.utils.timezone.now",
-    "datetime.date.today",
-    "decimal.Decimal",
-    "uuid.uuid4",
-    "uuid.UUID",
-    "datetime.timedelta",
-    "builtins.set",
-)
 # `.enqueue`, and the `.using(...)` before it.
 Enqueue = tuple[ast.Attribute, ast.Call | None]
 
@@ -204,5 +192,4 @@ SENDER = Sender(
     misfit="nobody looks when it is enqueued, the task fails with TypeError in the worker",
     taker="the task takes",
     after_commit="transaction.on_commit(partial(ship.enqueue, ...))",
-    not_json=_NO_JSON,
 )

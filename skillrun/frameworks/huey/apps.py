@@ -22,10 +22,12 @@ _METHOD = re.compile(r"huey\.(?:\w+\.)*\w*Huey(?:\(\))?\.(\w+)")
 
 @dataclass(frozen=True)
 class Setting:
-    """A value that the Huey object was made with."""
+    """A value that the Huey object was made with, and the expression that gives it."""
 
     value: Any
     place: Place
+    node: ast.expr
+    module: Module
 
 
 def app_names(use: FrameworkUse) -> frozenset[str]:
@@ -98,7 +100,9 @@ def setting(project: Project, use: FrameworkUse, owner: str | None, name: str) -
     if made:
         for key, value in _list_entries(made[0]):
             if key == name and made:
-                return Setting(project.literal(value, made[1]), place_of(made[1], value))
+                return Setting(
+                    project.literal(value, made[1]), place_of(made[1], value), value, made[1]
+                )
     return None
 
 

@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.frameworks.huey.tasks import Task
 from skillrun.repo.syntax import find_keyword, find_nodes, has_spread, is_constant
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Call, Definition, Handler, Module, Project
+    from skillrun.repo.python import Definition, Handler, Module, Project
     from skillrun.repo.uses import FrameworkUse
 
 RETRY = ("huey.RetryTask", "huey.exceptions.RetryTask")
@@ -55,12 +54,12 @@ def raised(project: Project, task: Task) -> Iterator[Raised]:
     """Every `raise RetryTask(...)` and `raise CancelExecution(...)` on the way."""
     for function in bodies(project, task.handler):
         for node in find_nodes(function.node, ast.Raise):
-            found = _read_raise(project, node, function.module)
+            found = read_raise(project, node, function.module)
             if found is not None:
                 yield found
 
 
-def _read_raise(project: Project, node: ast.Raise, module: Module) -> Raised | None:
+def read_raise(project: Project, node: ast.Raise, module: Module) -> Raised | None:
     """What a `raise` of one of Huey's own exceptions says; None for any other."""
     error = node.exc
     if error is None:
@@ -148,31 +147,7 @@ def _list_last_attempt(node: ast.If) -> list[ast.stmt]:
     return [ast.Pass(lineno=node.end_lineno or node.lineno)]
 
 
-def fate(project: Project, task: Task, call: Call, exception: str) -> str:
-    """What an exception of a call leads to: retries, stops (given up at once), ends (a success for
-    Huey), unsure.
-    """
-    # Of one `try`, the first clause that fits is taken alone.
-    passed: set[ast.AST | None] = set()
-    for clause in call.in_try:
-        block = clause.module.above(clause.node, ast.Try, ast.TryStar)
-        if block in passed:
-            continue
-        caught = _catches_exception(project, clause, exception)
-        if caught is None:
-            return "unsure"
-        if not caught:
-            continue
-        passed.add(block)
-        answer = outcome(project, clause)
-        if answer != "again":
-            return answer
-    if task.unread or _may_take_errors(project, task):
-        return "unsure"
-    return "retries"
-
-
-def _may_take_errors(project: Project, task: Task) -> bool:
+def may_take_errors(project: Project, task: Task) -> bool:
     """Whether a decorator below the task's own may do something with an error."""
     for decorator in task.below:
         named = decorator
@@ -184,26 +159,10 @@ def _may_take_errors(project: Project, task: Task) -> bool:
     return False
 
 
-def _catches_exception(project: Project, clause: Handler, exception: str) -> bool | None:
-    """Whether a clause takes an exception; None where bases outside the repository decide, as of
-    requests.ConnectionError in `except requests.RequestException`.
-    """
-    bases = ancestors(project, exception)
-    if clause.broad or takes_any(clause, bases):
-        return True
-    packages = {short(name).partition(".")[0] for name in clause.exceptions}
-    for name in bases:
-        if not name.startswith("builtins.") and project.definition(name) is None:
-            if name.partition(".")[0] in packages:
-                return None
-            # The first of the bases that is not read speaks for all.
-            return False
-    return False
-
-
 def outcome(project: Project, clause: Handler) -> str:
-    """Where a clause leads: again (the exception goes on), or as `fate`."""
-    nodes = list(_list_own_nodes(clause.node))
+    """Where a clause leads: again (the exception goes on), retries, stops (given
+    up at once), ends (a success for Huey), unsure."""
+    nodes = list(list_own_nodes(clause.node))
     answers = set()
     for node in nodes:
         if isinstance(node, ast.Raise):
@@ -217,7 +176,7 @@ def outcome(project: Project, clause: Handler) -> str:
 
 def _follow_clause(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.AST]) -> str:
     """Where one `raise` of a clause leads; `nodes` is what stands in the clause."""
-    own = _read_raise(project, node, clause.module)
+    own = read_raise(project, node, clause.module)
     if own is not None and not own.readable:
         return "unsure"
     if own is not None and own.cancels and own.retry is False:
@@ -252,12 +211,12 @@ def _is_in_another_try(clause: Handler) -> bool:
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
-def _list_own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+def list_own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """What runs in a piece of code; not what stands in functions and classes in it."""
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, _SCOPES):
             yield child
-            yield from _list_own_nodes(child)
+            yield from list_own_nodes(child)
 
 
 def locks(

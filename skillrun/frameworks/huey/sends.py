@@ -10,7 +10,12 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from skillrun.frameworks.common.arguments import read_call, read_containers, read_parameters
+from skillrun.frameworks.common.arguments import (
+    drop_named,
+    read_call,
+    read_containers,
+    read_parameters,
+)
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.sender import (
@@ -20,7 +25,8 @@ from skillrun.frameworks.common.sender import (
     order_sends,
     pickle_in_redis,
 )
-from skillrun.frameworks.huey.apps import storage
+from skillrun.frameworks.common.serializers import name_serializer
+from skillrun.frameworks.huey.apps import setting, storage
 from skillrun.frameworks.huey.tasks import Task, read_task
 from skillrun.frameworks.interface import (
     Job,
@@ -172,8 +178,30 @@ def _make_send(module: Module, node: ast.AST, how: str) -> Send:
 
 
 def find_parameters(job: Job) -> ast.arguments | None:
-    """What a message gives the task."""
-    return read_parameters(job.handler)
+    """What a message gives the task: with context=True Huey itself passes `task`."""
+    taken = read_parameters(job.handler)
+    task = read_task(job.project, job.use, job.handler)
+    if taken is None or task.unread:
+        return None
+    if task.option("context") is True:
+        return drop_named(taken, "task")
+    return taken
+
+
+def has_plain_json(job: Job) -> bool:
+    """Whether its JSON is a class of the repository's that carries no more than `json.dumps` does;
+    Huey has none of its own.
+    """
+    task = read_task(job.project, job.use, job.handler)
+    found = setting(job.project, job.use, task.owner, "serializer")
+    if found is None:
+        return False
+    target = found.node
+    if isinstance(target, ast.Call):
+        target = target.func
+    if job.project.definition(found.module.resolve(target) or "") is None:
+        return False
+    return name_serializer(job.project, found.node, found.module) == "json"
 
 
 def is_in_redis(job: Job) -> bool:
@@ -190,6 +218,7 @@ SENDER = Sender(
     misfit="Huey does not look when it is enqueued, the task fails with TypeError in the worker",
     taker="the task takes",
     after_commit="transaction.on_commit(lambda: ...), on_commit_task, or publish after the block",
+    has_plain_json=has_plain_json,
     pickling=pickle_in_redis(
         "Huey's messages are pickled",
         "SignedSerializer(secret=...)",

@@ -189,6 +189,7 @@ SENDER = Sender(
     misfit="nobody looks when it is deferred, the job fails with TypeError in the worker",
     taker="it takes",
     after_commit="defer it after the block, or configure(connection=...) of the same connection",
+    has_plain_json=lambda job: not job.project.tree.search("json_dumps", ".py"),
     unkeyed=Unkeyed(
         publishes_another,
         again="each run defers once more",

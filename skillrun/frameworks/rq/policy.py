@@ -14,6 +14,7 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import import_paths, options_of, place_of
 from skillrun.frameworks.common.records import first_record
+from skillrun.frameworks.common.serializers import name_serializer
 from skillrun.frameworks.interface import (
     Backoff,
     Policy,
@@ -187,6 +188,9 @@ class _Reader:
                 continue
             if "json" in ast.unparse(node.value).lower() and _of_rq(self.project, node, module):
                 self.sources["serializer"] = place_of(module, node.value)
+                is_own = self.project.definition(module.resolve(node.value) or "") is not None
+                if is_own:
+                    return name_serializer(self.project, node.value, module)
                 return "json"
         for _, launch in launches_of(self.project):
             if "json" in " ".join(launch.words).lower():

@@ -50,8 +50,10 @@ def read_policy(project: Project, handler: Definition) -> Policy:
         backoff=reader.agree_backoff(own) if own else reader.choose_slowest(_read_asked, sends),
         limit_s=reader.read_most("time_limit_s", ended, TIMEOUT_S),
         taken_over_s=SWEPT_S,
-        # Instead of `json.loads` (saq/queue/base.py).
-        serializer=reader.read_serializer(find_option(project, "load", _QUEUES), "json"),
+        # Instead of `json.loads` and `json.dumps` (saq/queue/base.py).
+        serializer=reader.read_serializer(
+            find_option(project, "load", _QUEUES), "json", find_option(project, "dump", _QUEUES)
+        ),
         record=find_left(project, handler),
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common.again import tries_itself
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.limit_rules import Limiting
 from skillrun.frameworks.common.listed_rules import declare_listed_rules
 from skillrun.frameworks.common.listed_sends import find_parameters
+from skillrun.frameworks.common.permanent_errors import Fate, Rerunning, read_attempts
 from skillrun.frameworks.common.policy_reader import Limit, read_sent
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends, read_sends
-from skillrun.frameworks.common.ways_out import WayOut
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.saq.policy import (
@@ -24,8 +24,7 @@ from skillrun.frameworks.saq.policy import (
     is_again,
 )
 from skillrun.frameworks.saq.words import SENDER
-from skillrun.repo.python import is_known
-from skillrun.repo.uses import Place
+from skillrun.repo.python import Handler, is_known
 
 
 def _find_limits(job: Job) -> Iterator[Limit]:
@@ -43,13 +42,11 @@ def _find_kept(job: Job) -> Limit | None:
     return None
 
 
-def _find_rerun(job: Job, way: WayOut) -> Place | None:
-    """SAQ runs a job again whatever exception it raises."""
-    if job.policy.max_attempts == 1 or tries_itself(job.project, way.call):
-        return None
-    if way.clause is not None and not is_again(way.clause):
-        return None
-    return way.place
+def _read_clause(job: Job, clause: Handler) -> Fate | None:
+    """A clause that takes the job's retries away before it raises."""
+    if clause.reraises and not is_again(clause):
+        return Fate("given up", place_of(clause.module, clause.node))
+    return None
 
 
 LIMITING = Limiting(
@@ -63,8 +60,7 @@ LIMITING = Limiting(
     find_kept=_find_kept,
     write=lambda job, most: f"retries={most}",
     rests_on="setup",
-    find_rerun=_find_rerun,
-    rerun="it leaves the handler: SAQ runs it again",
+    rerunning=Rerunning(title="SAQ", read_clause=_read_clause, read_left=read_attempts),
 )
 COMMON = declare_listed_rules(
     "saq",

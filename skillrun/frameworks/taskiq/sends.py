@@ -15,6 +15,7 @@ from skillrun.frameworks.common.callables.callers import callers_of, reach_of_pl
 from skillrun.frameworks.common.callables.wiring import starting
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.sender import (
+    Pickling,
     Sender,
     Unkeyed,
     calls_method,
@@ -235,6 +236,13 @@ SENDER = Sender(
     taker="it takes",
     after_commit="kick it after the block",
     dumps_models=True,
+    # `model_dump(mode="json")` makes a text of whatever is none (ProxyFormatter.dumps).
+    not_json=(),
+    pickling=Pickling(
+        "taskiq's messages are pickled: whoever can write to the broker runs code in the worker",
+        hint="JSONSerializer(), or a broker that only this application reaches",
+        is_default=False,
+    ),
     unkeyed=Unkeyed(
         publishes_another,
         again="each run sends it once more",

@@ -8,20 +8,19 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.hooks import job_hooks
 from skillrun.frameworks.arq.policy import keep_result_s, read_tries
-from skillrun.frameworks.arq.retries import find_left, find_retries
+from skillrun.frameworks.arq.retries import RETRY, find_left, find_retries
 from skillrun.frameworks.arq.sends import SENDER
 from skillrun.frameworks.arq.workers import find_entries
-from skillrun.frameworks.common.again import Path
 from skillrun.frameworks.common.facts import effect_calls, expects_record, seconds, tell
 from skillrun.frameworks.common.limit_rules import Limiting
 from skillrun.frameworks.common.listed_rules import declare_listed_rules
+from skillrun.frameworks.common.permanent_errors import Answer, Fate, Rerunning, is_decided
 from skillrun.frameworks.common.policy_reader import Limit
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
-from skillrun.frameworks.common.ways_out import WayOut
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.python import is_known
+from skillrun.repo.python import Handler, is_known
 from skillrun.repo.uses import Place
 
 
@@ -39,22 +38,32 @@ def _find_limits(job: Job) -> Iterator[Limit]:
             yield read_tries(job.project, entry)
 
 
-def _find_rerun(job: Job, way: WayOut) -> Place | None:
-    """The Retry that a clause raises whatever it is told of the error."""
+def _read_clause(job: Job, clause: Handler) -> Fate | None:
+    """A clause that calls a function which raises Retry; one that raises it itself is followed as
+    any other that raises.
+    """
+    inside = set(ast.walk(clause.node))
     for path in find_retries(job.project, job.handler):
-        if way.clause is not None and path.clause == way.clause:
-            if _asks_more(path):
-                return None
-            return path.place
+        if path.clause is None or path.clause.node is not clause.node or path.call.node in inside:
+            continue
+        if is_decided(clause, path.call.module, path.call.node):
+            return Fate("unsure", path.place)
+        return Fate("again", path.place)
     return None
 
 
-def _asks_more(path: Path) -> bool:
-    """Something other than the number of the try decides about it."""
-    for above in path.call.module.parents(path.call.node):
-        if isinstance(above, ast.If) and "job_try" not in ast.unparse(above.test):
-            return True
-    return path.bound_unread
+def _read_left(job: Job, error: str) -> Answer:
+    """arq runs a job again for Retry alone."""
+    if set(RETRY).isdisjoint((error, *job.project.ancestors(error))):
+        return "ends"
+    return "again"
+
+
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    for path in find_retries(job.project, job.handler):
+        if path.clause is not None:
+            for name in path.clause.exceptions:
+                yield name, path.place
 
 
 LIMITING = Limiting(
@@ -67,8 +76,12 @@ LIMITING = Limiting(
     find_record=lambda job: find_left(job.project, job.handler),
     find_kept=_find_kept,
     write=lambda job, most: f"func({job.handler.name}, max_tries={most})",
-    find_rerun=_find_rerun,
-    rerun="this clause raises Retry for it",
+    rerunning=Rerunning(
+        title="arq",
+        read_clause=_read_clause,
+        read_left=_read_left,
+        list_named=_list_named,
+    ),
 )
 COMMON = declare_listed_rules(
     "arq",

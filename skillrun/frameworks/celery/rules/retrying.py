@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.celery.retries import NEVER_RETRIED, Path, takes
+from skillrun.frameworks.celery.retries import Path, wraps
 from skillrun.frameworks.celery.rules.facts import retries_of, say
-from skillrun.frameworks.common.errors import ancestors, short, takes_any
-from skillrun.frameworks.common.facts import at, effect_calls, spec_name
+from skillrun.frameworks.common.errors import short
+from skillrun.frameworks.common.facts import at, spec_name
+from skillrun.frameworks.common.permanent_errors import (
+    Answer,
+    Fate,
+    Rerunning,
+    find_permanent_retried,
+    find_worst_fate,
+    is_decided,
+)
 from skillrun.frameworks.common.wait_rules import Wait, find_flat_backoffs
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.python import Call, Handler
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.python import Handler
+from skillrun.repo.uses import Place
 
 _EVERYTHING = {"builtins.Exception", "builtins.BaseException"}
 
@@ -56,7 +63,7 @@ def retry_everything(job: Job) -> Iterator[Finding]:
         message = (
             f"{what} every exception: bad input and programming errors are retried too, to no use"
         )
-        if _permanent_kept_away(job, path):
+        if _permanent_kept_away(job):
             severity = Severity.WARNING
         else:
             severity = Severity.ERROR
@@ -67,11 +74,12 @@ def retry_everything(job: Job) -> Iterator[Finding]:
         yield say("retry-everything", severity, path.place, message, hint)
 
 
-def _permanent_kept_away(job: Job, path: Path) -> bool:
-    """The handler itself ends every permanent error of the spec before it gets here."""
+def _permanent_kept_away(job: Job) -> bool:
+    """The handler itself ends every permanent error of the spec before it gets to a retry."""
     listed = job.spec.list_errors("permanent")
     for written in listed:
-        if reaches(job, path, short(spec_name(job, written))) != "no":
+        fate = find_worst_fate(job, short(spec_name(job, written)), _RERUNNING)
+        if fate.answer in ("again", "unsure"):
             return False
     return bool(listed)
 
@@ -138,124 +146,54 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """An error that the spec calls permanent will not pass by waiting; retrying it only delays the
     dead letter.
     """
-    for written in job.spec.list_errors("permanent"):
-        name = short(spec_name(job, written))
-        for path in retries_of(job).paths:
-            yield from _find_retried_permanent(job, path, name, written)
+    return find_permanent_retried(job, _RERUNNING)
 
 
-def _find_retried_permanent(job: Job, path: Path, name: str, written: str) -> Iterator[Finding]:
-    hint = "leave it out of what is retried, or name it in dont_autoretry_for"
-    if takes(job.project, path, name):
-        if path.conditional:
-            answer = "unsure"
-        else:
-            answer = reaches(job, path, name)
-        if answer == "yes":
-            message = f"{written} is permanent in the spec, and is retried here: {path.place.text}"
-            yield say("permanent-retried", Severity.ERROR, path.place, message, hint)
-        elif answer == "unsure":
-            message = (
-                f"{written} is permanent in the spec and may be retried here; whether it is depends"
-                " on a condition"
-            )
-            yield say(
-                "permanent-retried",
-                Severity.NOTE,
-                path.place,
-                message,
-                "see that no permanent error comes this way",
-            )
-        return
-    below = []
-    for n in path.exceptions:
-        if name in ancestors(job.project, n):
-            below.append(n)
-    if below:
-        message = (
-            f"{', '.join(below)} is retried here, and is a kind of {written}, which the spec calls"
-            " permanent"
-        )
-        yield say("permanent-retried", Severity.WARNING, path.place, message, hint)
-
-
-def reaches(job: Job, path: Path, exception: str) -> str:
-    """Whether an exception of the declared effects gets to this way: yes, no, or unsure.
-
-    Where no declared effect is seen on the way, nothing stands against it: yes.
-    """
-    answers = set()
-    for call in effect_calls(job):
-        if call.node is not _node_of(path):
-            answers.add(_follow_outward(job, call, path, exception))
-    for answer in ("yes", "unsure", "no"):
-        if answer in answers:
-            return answer
-    return "yes"
-
-
-def _node_of(path: Path) -> ast.Call | None:
-    if not path.call:
-        return None
-    return path.call.node
-
-
-def _follow_outward(job: Job, call: Call, path: Path, exception: str) -> str:
-    """Follows an exception outward through the clauses around one call."""
-    bases = ancestors(job.project, exception)
-    retrying = None
-    if path.call and path.call.in_except:
-        retrying = path.call.in_except.node
-    done: set[ast.AST] = set()
-    for handler in call.in_try:
-        block = next(
-            n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)
-        )
-        if block in done or not takes_any(handler, bases):
+def _read_clause(job: Job, clause: Handler) -> Fate | None:
+    """A clause that calls self.retry()."""
+    for path in retries_of(job).paths:
+        call = path.call
+        if call is None or call.in_except is None or call.in_except.node is not clause.node:
             continue
-        done.add(block)
-        if handler.node is retrying:
-            return "yes"
-        if not handler.reraises:
-            return "no"
-        if not _same_again(handler):
-            return _follow_converted(job, path, handler)
-    if path.kind == "autoretry":
-        return "yes"
-    return "no"
-
-
-def _follow_converted(job: Job, path: Path, handler: Handler) -> str:
-    """A clause that raises something else: what becomes of that."""
-    if path.kind != "autoretry":
-        return "unsure"
-    taken = set()
-    for node in find_nodes(handler.node, ast.Raise):
-        name = _name_raised(handler, node)
-        if not name:
-            return "unsure"
-        origin = job.project.origin(name)
-        taken.add(origin not in NEVER_RETRIED and takes(job.project, path, origin))
-    if len(taken) > 1:
-        return "unsure"
-    if False in taken:
-        return "no"
-    return "yes"
-
-
-def _name_raised(handler: Handler, node: ast.Raise) -> str | None:
-    """The dotted name of the class; None where it cannot be told."""
-    raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-    if raised is not None:
-        return handler.module.resolve(raised)
+        if is_decided(clause, call.module, call.node):
+            return Fate("unsure", path.place)
+        return Fate("again", path.place)
     return None
 
 
-def _same_again(handler: Handler) -> bool:
-    """Every `raise` of the clause lets the caught exception go on."""
-    raised = []
-    for n in find_nodes(handler.node, ast.Raise):
-        raised.append(n.exc)
-    return all(
-        exc is None or (isinstance(exc, ast.Name) and exc.id == handler.name) for exc in raised
-    )
+def _read_left(job: Job, error: str) -> Answer:
+    """The wrapper of `autoretry_for` decides by the class of the error."""
+    if _find_autoretry(job, error) is None:
+        return "ends"
+    return "again"
+
+
+def _find_autoretry(job: Job, error: str) -> Path | None:
+    """The `autoretry_for` that retries an exception."""
+    for path in retries_of(job).paths:
+        if wraps(job.project, path, error):
+            return path
+    return None
+
+
+def _find_place(job: Job) -> Place | None:
+    for path in retries_of(job).paths:
+        if path.kind == "autoretry":
+            return path.place
+    return None
+
+
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    for path in retries_of(job).paths:
+        for name in path.exceptions:
+            yield name, path.place
+
+
+_RERUNNING = Rerunning(
+    title="Celery",
+    read_clause=_read_clause,
+    read_left=_read_left,
+    hint="leave it out of what is retried, or name it in dont_autoretry_for",
+    find_place=_find_place,
+    list_named=_list_named,
+)

@@ -8,16 +8,24 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common.again import find_taking_clause
-from skillrun.frameworks.common.errors import ancestors, short
-from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls, spec_name, tell
+from skillrun.frameworks.common.facts import call_place, calls_of, tell
+from skillrun.frameworks.common.permanent_errors import (
+    Answer,
+    Fate,
+    Rerunning,
+    find_permanent_retried,
+    is_decided,
+    read_attempts,
+)
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
-from skillrun.frameworks.django_q2.again import find_again
+from skillrun.frameworks.django_q2.again import find_again, list_counters
 from skillrun.frameworks.django_q2.deadletter import records
 from skillrun.frameworks.django_q2.sends import find_real_publishes
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.python import Handler
+from skillrun.repo.uses import Place
 
 _EXITS = ("sys.exit", "builtins.exit", "builtins.quit")
 
@@ -34,26 +42,43 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """Django Q2 runs every failure again, whatever was raised: a permanent error only delays its
     dead letter.
     """
-    if job.policy.max_attempts == 1:
-        return
-    own = {one.clause.node: one for one in find_again(job.project, job.handler)}
-    for written in job.spec.list_errors("permanent"):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        for call in effect_calls(job):
-            clause = find_taking_clause(call, bases)
-            again = None
-            if clause is not None:
-                again = own.get(clause.node)
-            if again is not None:
-                place, how = again.place, "this clause runs the job again"
-            elif own or (clause is not None and not clause.always_raises):
-                continue
-            else:
-                place, how = call_place(call), "leaves the handler, which is run again"
-            message = f"{written} is permanent in the spec, and {how} as after any other error"
-            hint = "catch it: record it, and return"
-            yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
-            break
+    return find_permanent_retried(job, _RERUNNING)
+
+
+def _read_clause(job: Job, clause: Handler) -> Fate | None:
+    """A clause that publishes the job again by itself."""
+    for one in find_again(job.project, job.handler):
+        call = one.send.call
+        if one.clause.node is not clause.node or call is None:
+            continue
+        counters = [name for name, _ in list_counters(job.project, job.handler)]
+        if is_decided(clause, call.module, call.node, counters):
+            return Fate("unsure", one.place)
+        return Fate("again", one.place)
+    return None
+
+
+def _read_left(job: Job, error: str) -> Answer:
+    """The broker gives every failure out again, unless the cluster acknowledges failures."""
+    answer = read_attempts(job, error)
+    # The attempts are those of the handler's own clauses, and what else it lets out ends.
+    if answer == "again" and find_again(job.project, job.handler):
+        return "ends"
+    return answer
+
+
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    for one in find_again(job.project, job.handler):
+        for name in one.clause.exceptions:
+            yield name, one.place
+
+
+_RERUNNING = Rerunning(
+    title="Django Q2",
+    read_clause=_read_clause,
+    read_left=_read_left,
+    list_named=_list_named,
+)
 
 
 @rule(

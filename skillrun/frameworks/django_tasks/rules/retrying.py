@@ -12,6 +12,13 @@ from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import effect_calls, is_atomic, spec_name, tell
 from skillrun.frameworks.common.guards import tests_before
+from skillrun.frameworks.common.permanent_errors import (
+    Answer,
+    Fate,
+    Rerunning,
+    find_permanent_retried,
+    is_decided,
+)
 from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.common.wait_rules import find_flat_waits, find_retries_at_once
 from skillrun.frameworks.django_tasks.policy import counted
@@ -22,6 +29,7 @@ from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler, Module
 from skillrun.repo.syntax import find_names, find_nodes, has_spread
+from skillrun.repo.uses import Place
 
 _HINT = (
     "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt"
@@ -213,40 +221,40 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """An error that the spec calls permanent is enqueued again: trying again only delays the dead
     letter.
     """
-    for written in job.spec.list_errors("permanent"):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        for call in effect_calls(job):
-            one = _find_again_in(job, find_taking_clause(call, bases))
-            if one is not None and not _asks_more(one):
-                message = (
-                    f"{written} is permanent in the spec, and this clause enqueues the task again"
-                    " for it"
-                )
-                hint = "a clause of its own before this one: record it, and raise"
-                yield tell(job, "permanent-retried", Severity.ERROR, one.path.place, message, hint)
-                break
+    return find_permanent_retried(job, _RERUNNING)
 
 
-def _find_again_in(job: Job, clause: Handler | None) -> Again | None:
-    """The way back into the queue that begins in a clause."""
-    if clause is None:
-        return None
+def _read_clause(job: Job, clause: Handler) -> Fate | None:
+    """A clause that enqueues the task again."""
     for one in again_of(job):
-        if one.path.clause == clause:
-            return one
+        if one.path.clause is None or one.path.clause.node is not clause.node:
+            continue
+        counters = (one.count,) if one.count else ()
+        if is_decided(clause, one.path.call.module, one.path.call.node, counters):
+            return Fate("unsure", one.path.place)
+        return Fate("again", one.path.place)
     return None
 
 
-def _asks_more(one: Again) -> bool:
-    """Whether something other than the number of the attempt decides about it."""
-    if one.path.bound_unread:
-        return True
-    for node in one.path.call.module.parents(one.path.call.node):
-        if not isinstance(node, ast.If):
-            continue
-        if one.count is None or one.count not in ast.unparse(node.test):
-            return True
-    return False
+def _read_left(job: Job, error: str) -> Answer:
+    """Any exception that leaves the task makes it FAILED."""
+    return "ends"
+
+
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    for one in again_of(job):
+        if one.path.clause is not None:
+            for name in one.path.clause.exceptions:
+                yield name, one.path.place
+
+
+_RERUNNING = Rerunning(
+    title="the handler",
+    read_clause=_read_clause,
+    read_left=_read_left,
+    hint="a clause of its own before this one: record it, and raise",
+    list_named=_list_named,
+)
 
 
 @rule(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import calls_of, effect_calls, spec_name
+from skillrun.frameworks.common.permanent_errors import Answer, Rerunning, follow_error
 from skillrun.frameworks.dramatiq.policy import Options
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.uses import Place
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 _RETRY = ("dramatiq.Retry", "dramatiq.errors.Retry")
@@ -47,7 +48,7 @@ def leaves(job: Job, exception: str) -> tuple[str, str]:
                 if _catches(job, clause, exception) != NO:
                     return UNSURE, exception
         return YES, exception
-    answers = [_follow_outward(job, call, exception) for call in calls]
+    answers = [_read_way_out(job, call, exception) for call in calls]
     for wanted in (YES, UNSURE):
         for answer in answers:
             if answer[0] == wanted:
@@ -62,50 +63,14 @@ def _catches(job: Job, clause: Handler, exception: str) -> str:
     return is_kind_of(job, exception, clause.exceptions)
 
 
-def _follow_outward(job: Job, call: Call, exception: str) -> tuple[str, str]:
-    """(whether an exception of one call leaves the handler, as which one): follows it through the
-    clauses around the call, the innermost first.
-    """
-    # Of one `try`, the first clause that fits is taken alone.
-    passed: set[ast.AST | None] = set()
-    for clause in call.in_try:
-        block = clause.module.above(clause.node, ast.Try, ast.TryStar)
-        caught = _catches(job, clause, exception)
-        if block in passed or caught == NO:
-            continue
-        if caught == UNSURE:
-            return UNSURE, exception
-        passed.add(block)
-        if not clause.reraises:
-            return NO, exception
-        raised = _name_raised(job, clause)
-        if raised is None or not clause.always_raises:
-            return UNSURE, exception
-        exception = raised or exception
-    return YES, exception
-
-
-def _name_raised(job: Job, handler: Handler) -> str | None:
-    """The one class that a clause raises instead, "" for the caught one; None where that is not
-    plain.
-    """
-    names = set[str | None]()
-    for node in find_nodes(handler.node, ast.Raise):
-        error = node.exc
-        # `raise`, and `raise error` in `except ... as error`
-        is_caught_one = isinstance(error, ast.Name) and error.id == handler.name
-        if error is None or is_caught_one:
-            names.add("")
-            continue
-        if isinstance(error, ast.Call):
-            error = error.func
-        name = handler.module.resolve(error)
-        if name:
-            name = job.project.origin(name)
-        names.add(name)
-    if len(names) != 1:
-        return None
-    return names.pop()
+def _read_way_out(job: Job, call: Call, exception: str) -> tuple[str, str]:
+    """(whether an exception of one call leaves the handler, as which one)."""
+    fate = follow_error(job, call, exception, _LEAVING)
+    if fate.answer == "unsure":
+        return UNSURE, exception
+    if fate.is_left:
+        return YES, fate.raised or exception
+    return NO, exception
 
 
 def is_retried(job: Job, exception: str) -> str:
@@ -138,6 +103,41 @@ def is_retried(job: Job, exception: str) -> str:
 def is_retry(exception: str) -> bool:
     """Whether it is `dramatiq.Retry`, by which an actor asks for a retry."""
     return exception in _RETRY
+
+
+def _read_left(job: Job, error: str) -> Answer:
+    """The actor's options decide by the class of the error."""
+    if is_retry(error):
+        return "again"
+    answers: dict[str, Answer] = {YES: "again", NO: "ends", UNSURE: "unsure"}
+    return answers[is_retried(job, error)]
+
+
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    asked = options_of(job).predicate()
+    if asked is not None and asked[0].readable:
+        for name in asked[0].retried:
+            yield name, _find_actor(job)
+
+
+def _find_actor(job: Job) -> Place:
+    return Place(job.handler.path, job.handler.line)
+
+
+# Where an error leaves the handler, whatever Dramatiq then makes of it.
+_LEAVING = Rerunning(
+    title="Dramatiq",
+    read_clause=lambda job, clause: None,
+    read_left=lambda job, error: "ends",
+    hint="",
+)
+RERUNNING = replace(
+    _LEAVING,
+    read_left=_read_left,
+    hint="name it in throws=(...) of the actor",
+    find_place=_find_actor,
+    list_named=_list_named,
+)
 
 
 def declared(job: Job, kind: str) -> list[tuple[str, str]]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, seconds, tell
+from skillrun.frameworks.common.permanent_errors import find_permanent_retried
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.dramatiq.actors import Option
 from skillrun.frameworks.dramatiq.policy import SEVEN_DAYS, explicit_delays
 from skillrun.frameworks.dramatiq.rules.flow import (
     NO,
+    RERUNNING,
     YES,
     declared,
     is_retried,
@@ -99,16 +101,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """Dramatiq retries whatever leaves the actor; an error that will not pass belongs
     into throws.
     """
-    for written, name in declared(job, "permanent"):
-        out, raised = leaves(job, name)
-        if out != YES or (is_retried(job, raised) != YES and not is_retry(raised)):
-            continue
-        as_what = ""
-        if raised != name:
-            as_what = f" as {raised}"
-        message = f"{written} is permanent in the spec; it leaves the actor{as_what} and is retried"
-        hint = f"@dramatiq.actor(..., throws=({written.rpartition(':')[2]},))"
-        yield tell(job, "permanent-retried", Severity.ERROR, _place_of_actor(job), message, hint)
+    return find_permanent_retried(job, RERUNNING)
 
 
 @rule(

@@ -160,6 +160,18 @@ def publish_in_transaction(job: Job) -> Iterator[Finding]:
 
 
 @rule(
+    "huey.wrong-arguments",
+    stage="handler",
+    source="TaskWrapper.s and Task.execute in huey/api.py",
+)
+def wrong_arguments(job: Job) -> Iterator[Finding]:
+    """Nobody compares arguments when a task is called: a call that leaves one out, or gives one
+    that the task does not take, fails in the worker.
+    """
+    return send_rules.wrong_arguments(job, SENDER)
+
+
+@rule(
     "huey.object-argument",
     stage="contract",
     rests_on="setup",

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
+from skillrun.frameworks.common.errors import short
+from skillrun.frameworks.common.facts import at, spec_name, tell
+from skillrun.frameworks.common.permanent_errors import find_permanent_retried, list_fates
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.common.wait_rules import Wait, find_flat_backoffs
 from skillrun.frameworks.huey.deadletter import find_record
-from skillrun.frameworks.huey.deciding import decided
-from skillrun.frameworks.huey.failures import fate, guarded, raised
+from skillrun.frameworks.huey.failures import guarded, raised
 from skillrun.frameworks.huey.policy import AT_SITE, effective, overrides
 from skillrun.frameworks.huey.rules.facts import run_place, task_of
-from skillrun.frameworks.huey.tasks import Option, is_task
+from skillrun.frameworks.huey.rules.fates import RERUNNING
+from skillrun.frameworks.huey.tasks import Option
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.python import Call
-from skillrun.repo.uses import Place
-
-_STOPS = "raise CancelExecution(retry=False) from the error, once it is recorded"
 
 
 def _is_retried(job: Job) -> bool:
@@ -104,23 +102,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """Huey retries every exception; one that the spec calls permanent only delays the
     dead letter.
     """
-    if job.policy.max_attempts == 1:
-        return
-    for written, answers in _list_fates(job, job.spec.list_errors("permanent")):
-        if "retries" in answers:
-            message = (
-                f"{written} is permanent in the spec; it leaves the handler here, and Huey retries"
-                " every exception"
-            )
-            yield tell(
-                job, "permanent-retried", Severity.ERROR, answers["retries"], message, _STOPS
-            )
-        elif "unsure" in answers:
-            message = (
-                f"{written} is permanent in the spec and may be retried; whether it is could not be"
-                " read"
-            )
-            yield tell(job, "permanent-retried", Severity.NOTE, answers["unsure"], message, _STOPS)
+    return find_permanent_retried(job, RERUNNING)
 
 
 @rule("huey.transient-given-up", stage="retry", source="Huey._execute in huey/api.py")
@@ -130,52 +112,18 @@ def transient_given_up(job: Job) -> Iterator[Finding]:
 
     A transient error ends the job for good.
     """
-    for written, answers in _list_fates(job, job.spec.list_errors("transient")):
-        if "stops" in answers and job.policy.max_attempts != 1:
+    if job.policy.max_attempts == 1:
+        return
+    for written in job.spec.list_errors("transient"):
+        fates = list_fates(job, short(spec_name(job, written)), RERUNNING)
+        given_up = [fate for fate in fates if fate.answer == "given up"]
+        if given_up:
             message = (
                 f"{written} is transient in the spec, and the handler gives the job up at once"
             )
-            yield tell(
-                job,
-                "transient-given-up",
-                Severity.ERROR,
-                answers["stops"],
-                message,
-                "let it through to the retry",
-            )
-
-
-def _list_fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Place]]]:
-    """Error of the spec -> what becomes of it -> the effect's call."""
-    calls = []
-    for call in effect_calls(job):
-        if not any(_is_another_task(job, name) for name in call.via):
-            calls.append(call)
-    for written in dict.fromkeys(names):
-        name = spec_name(job, written)
-        yield (
-            written,
-            {
-                _follow_error(job, call, name): place_of(call.module, call.node)
-                for call in reversed(calls)
-            },
-        )
-
-
-def _follow_error(job: Job, call: Call, name: str) -> str:
-    """What the handler leads an exception to; where it lets it out, a receiver of SIGNAL_ERROR may
-    still decide.
-    """
-    answer = fate(job.project, task_of(job), call, name)
-    if answer == "retries":
-        return decided(job.project, job.use, task_of(job), name)
-    return answer
-
-
-def _is_another_task(job: Job, name: str) -> bool:
-    """Another task: calling it only enqueues it."""
-    found = job.project.definition(name)
-    return found is not None and is_task(job.project, job.use, found)
+            hint = "let it through to the retry"
+            place = given_up[0].place
+            yield tell(job, "transient-given-up", Severity.ERROR, place, message, hint)
 
 
 @rule("huey.backoff-without-delay", stage="retry", source="Huey._requeue_task in huey/api.py")

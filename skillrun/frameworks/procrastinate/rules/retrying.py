@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common.around import around
-from skillrun.frameworks.common.errors import ancestors, short, takes_any
-from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
+from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.facts import at, spec_name, tell
+from skillrun.frameworks.common.permanent_errors import (
+    Answer,
+    Rerunning,
+    find_permanent_retried,
+)
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.common.wait_rules import find_flat_waits, find_retries_at_once
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.attempts import raised
-from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
+from skillrun.frameworks.procrastinate.retries import Strategy, read_strategy
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.python import Call, is_known
+from skillrun.repo.python import is_known
+from skillrun.repo.uses import Place
 
 _HINT = "RetryStrategy(max_attempts=4, exponential_wait=2, retry_exceptions=[...])"
 
@@ -143,36 +148,37 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
     A permanent error leaves the handler, and the strategy takes it.
     """
+    return find_permanent_retried(job, _RERUNNING)
+
+
+def _read_left(job: Job, error: str) -> Answer:
+    """The task's strategy decides by the class of the error."""
     strategy = _strategy_of(job)
-    if not strategy.tries_again or strategy.exceptions is None or strategy.custom is not None:
-        return
-    taken = frozenset(map(short, strategy.exceptions))
-    for written in job.spec.list_errors("permanent"):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        for call in effect_calls(job):
-            if taken & bases and _leaves_job(job, call, bases):
-                message = (
-                    f"{written} is permanent in the spec, leaves the handler from this call, and is"
-                    " retried"
-                )
-                hint = (
-                    "retry_exceptions without it, or a clause of its"
-                    f" own{_IN_ALL if taken & set(ANY) else ''}"
-                )
-                place = at(job, strategy.place)
-                yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
-                break
+    if not strategy.tries_again:
+        return "ends"
+    if strategy.exceptions is None or strategy.custom is not None:
+        return "unsure"
+    bases = ancestors(job.project, error)
+    if bases.isdisjoint(map(short, strategy.exceptions)):
+        return "ends"
+    return "again"
 
 
-_IN_ALL = "; without retry_exceptions every exception is retried"
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    strategy = _strategy_of(job)
+    for name in strategy.exceptions or ():
+        if strategy.tries_again:
+            yield name, at(job, strategy.place)
 
 
-def _leaves_job(job: Job, call: Call, bases: frozenset[str]) -> bool:
-    """No clause around it, or in a decorator, takes the error for good."""
-    for clause in (*call.in_try, *around(job.project, job.handler)):
-        if takes_any(clause, bases):
-            return clause.always_raises
-    return True
+_RERUNNING = Rerunning(
+    title="Procrastinate",
+    read_clause=lambda job, clause: None,
+    read_left=_read_left,
+    hint="retry_exceptions with the transient errors alone, or a clause of its own",
+    find_place=lambda job: at(job, _strategy_of(job).place),
+    list_named=_list_named,
+)
 
 
 @rule(

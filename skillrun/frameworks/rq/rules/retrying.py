@@ -9,16 +9,23 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
-from skillrun.frameworks.common.reading import options_of
+from skillrun.frameworks.common.permanent_errors import (
+    Answer,
+    Fate,
+    Rerunning,
+    find_permanent_retried,
+    is_decided,
+)
+from skillrun.frameworks.common.reading import options_of, place_of
 from skillrun.frameworks.interface import Job, Send
 from skillrun.frameworks.rq.callbacks import failure_callbacks
 from skillrun.frameworks.rq.policy import ends_job, read_send_retry
-from skillrun.frameworks.rq.retry import Reading, returned_retries
+from skillrun.frameworks.rq.retry import Reading, is_retry, returned_retries
 from skillrun.frameworks.rq.sends import QUEUE, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
-from skillrun.repo.syntax import find_set_attribute
+from skillrun.repo.syntax import find_nodes, find_set_attribute
 from skillrun.repo.uses import Place
 
 _TIMEOUT = "JobTimeoutException"
@@ -197,25 +204,52 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
     No clause around the effects ends the job for an error that the spec calls permanent.
     """
-    place = job.policy.sources.get("autoretry")
-    if place is None or job.policy.max_attempts == 1 or _takes_retries_away(job):
-        return
-    clauses: list[Handler] = []
-    for call in effect_calls(job):
-        clauses += call.in_try
-    ending = list(filter(ends_job, clauses or job.project.handlers(job.handler, depth=2)))
-    for written in job.spec.list_errors("permanent"):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        if not any(takes_any(clause, bases) for clause in ending):
-            message = (
-                f"{written} is permanent in the spec, and RQ retries every exception that the"
-                " function lets out"
-            )
-            hint = (
-                "catch it, record the dead letter and return; or set get_current_job().retries_left"
-                " = 0 and raise"
-            )
-            yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
+    return find_permanent_retried(job, _RERUNNING)
+
+
+def _read_clause(job: Job, clause: Handler) -> Fate | None:
+    """A clause that returns a Retry, or takes the job's retries away."""
+    place = place_of(clause.module, clause.node)
+    if find_set_attribute(clause.node, "retries_left") is not None:
+        return Fate("given up", place)
+    for node in find_nodes(clause.node, ast.Return):
+        if isinstance(node.value, ast.Call) and is_retry(job.project, node.value, clause.module):
+            returned = place_of(clause.module, node)
+            if is_decided(clause, clause.module, node):
+                return Fate("unsure", returned)
+            return Fate("again", returned)
+    return None
+
+
+def _read_left(job: Job, error: str) -> Answer:
+    """RQ retries whatever the function lets out, where it is enqueued with a Retry."""
+    if "max_attempts" in job.policy.unknown:
+        return "unsure"
+    if job.policy.sources.get("autoretry") is None or job.policy.max_attempts == 1:
+        return "ends"
+    if _takes_retries_away(job):
+        return "unsure"
+    return "again"
+
+
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    for returned in returned_retries(job.project, job.handler):
+        for name in returned.clause or ():
+            if returned.place is not None:
+                yield name, returned.place
+
+
+_RERUNNING = Rerunning(
+    title="RQ",
+    read_clause=_read_clause,
+    read_left=_read_left,
+    hint=(
+        "catch it, record the dead letter and return; or set get_current_job().retries_left = 0"
+        " and raise"
+    ),
+    find_place=lambda job: job.policy.sources.get("autoretry"),
+    list_named=_list_named,
+)
 
 
 def _takes_retries_away(job: Job) -> bool:

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.errors import ancestors, short
-from skillrun.frameworks.common.facts import at, call_place, calls_of, effect_calls, spec_name, tell
+from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
+from skillrun.frameworks.common.permanent_errors import (
+    Answer,
+    Rerunning,
+    find_permanent_retried,
+)
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.interface import Job
@@ -17,6 +22,7 @@ from skillrun.frameworks.taskiq.retries import asks, has_source, types
 from skillrun.frameworks.taskiq.schedulers import class_of, find_schedulers
 from skillrun.frameworks.taskiq.tasks import Task, read_task
 from skillrun.repo.python import Call, Module
+from skillrun.repo.uses import Place
 
 # Labels of a task that a retrying middleware reads.
 _RETRY_LABELS = ("retry_on_error", "max_retries", "types_of_exceptions")
@@ -311,39 +317,45 @@ def retries_twice(job: Job) -> Iterator[Finding]:
 )
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """Without types_of_exceptions a middleware retries whatever leaves the task."""
-    found, failures = _find_retrying(job), job.spec.failures
-    if found is None or failures is None:
-        return
-    if job.policy.max_attempts == 1 or "retried" in job.policy.unknown:
-        return
-    _, part = found
+    return find_permanent_retried(job, _RERUNNING)
+
+
+def _read_left(job: Job, error: str) -> Answer:
+    """The retrying middleware decides by the class of the error."""
+    found = _find_retrying(job)
+    if found is None or job.policy.max_attempts == 1:
+        return "ends"
+    bases = ancestors(job.project, error)
+    # Both middlewares leave it alone.
+    if not bases.isdisjoint(_NO_RESULT):
+        return "ends"
+    if "retried" in job.policy.unknown:
+        return "unsure"
+    retried = types(job.project, _task_of(job), found[1])
     # None: it retries after any exception.
-    retried = types(job.project, _task_of(job), part)
-    for written in dict.fromkeys(error.type for error in failures.permanent):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        if retried is not None and bases.isdisjoint(map(short, retried)):
-            continue
-        for call in effect_calls(job):
-            if _is_taken(call, bases):
-                continue
-            message = (
-                f"{written} is permanent in the spec, and leaves the task: the middleware retries"
-                " it like any other"
-            )
-            hint = (
-                "types_of_exceptions=(...) with the transient errors, in the middleware or as a"
-                " label of the task"
-            )
-            yield tell(job, "permanent-retried", Severity.ERROR, call_place(call), message, hint)
-            return
+    if retried is None or not bases.isdisjoint(map(short, retried)):
+        return "again"
+    return "ends"
 
 
-def _is_taken(call: Call, bases: frozenset[str]) -> bool:
-    """Whether a clause around a call lets the error end there, as far as can be told."""
-    for clause in call.in_try:
-        if clause.bare or not bases.isdisjoint(map(short, clause.exceptions)):
-            return not clause.always_raises
-    return False
+def _list_named(job: Job) -> Iterator[tuple[str, Place]]:
+    found = _find_retrying(job)
+    if found is not None and job.policy.max_attempts != 1:
+        for name in types(job.project, _task_of(job), found[1]) or ():
+            yield name, found[1].place
+
+
+_NO_RESULT = ("taskiq.NoResultError", "taskiq.exceptions.NoResultError")
+_RERUNNING = Rerunning(
+    title="the middleware",
+    read_clause=lambda job, clause: None,
+    read_left=_read_left,
+    hint=(
+        "types_of_exceptions=(...) with the transient errors, in the middleware or as a label of"
+        " the task"
+    ),
+    list_named=_list_named,
+)
 
 
 @rule("taskiq.reject", stage="retry", source="taskiq-python/taskiq#322, #371; taskiq/context.py")

@@ -44,5 +44,6 @@ SENDING = declare_send_rules(
     {
         "not-awaited": "kiq in taskiq/kicker.py",
         "wrong-arguments": "_prepare_message in taskiq/kicker.py",
+        "pickle-serializer": "PickleSerializer in taskiq/serializers/pickle.py",
     },
 )

@@ -1,0 +1,276 @@
+"""Whether an error that the spec calls permanent is run again: one way outward, through the clauses
+around an effect's call, for all libraries. A library gives its words as data (`Rerunning`).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common.again import tries_itself
+from skillrun.frameworks.common.around import around
+from skillrun.frameworks.common.errors import ancestors, has_known_bases, short, takes_any
+from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
+from skillrun.frameworks.common.guards import tests_before
+from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.swallowing import list_suppressing
+from skillrun.frameworks.interface import Job
+from skillrun.repo.python import Call, Handler, Module
+from skillrun.repo.syntax import find_nodes
+from skillrun.repo.uses import Place
+
+Answer = Literal["again", "unsure", "ends", "given up"]
+"""What becomes of an error: the job is run again; that could not be read; the job ends there as one
+that is done; the library is told to give it up."""
+
+_WORST_FIRST: tuple[Answer, ...] = ("again", "unsure", "given up", "ends")
+# `job.attempts < 3`, `ctx["job_try"]`, `request.retries`, `job.retryable`, `tries_left()`.
+_COUNT = re.compile(r"attempt|tr(?:y|ies|yable)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of an error, and where that is decided."""
+
+    answer: Answer
+    place: Place
+    raised: str = ""  # the class that left the handler, where another was raised instead
+    is_left: bool = False  # it left the handler, and the library decided
+
+
+@dataclass(frozen=True)
+class Rerunning:
+    """What one library says for itself."""
+
+    title: str
+    # What a clause does of the library's own with what it takes; None where nothing.
+    read_clause: Callable[[Job, Handler], Fate | None]
+    # What the library makes of an error that leaves the handler, by its dotted name.
+    read_left: Callable[[Job, str], Answer]
+    hint: str = "a clause of its own before any other: record it, and return"
+    # Where that is decided, if not where the error comes from.
+    find_place: Callable[[Job], Place | None] = lambda job: None
+    # Whether a function on the way is another job: calling it only enqueues it.
+    is_job: Callable[[Job, str], bool] = lambda job, name: False
+    # (exception, place) of those that are named, one by one, to be run again.
+    list_named: Callable[[Job], Iterable[tuple[str, Place]]] = lambda job: ()
+
+
+def read_attempts(job: Job, error: str) -> Answer:
+    """What a library makes of an error that leaves the handler, if it runs any error again while
+    attempts are left.
+    """
+    if "max_attempts" in job.policy.unknown:
+        return "unsure"
+    if job.policy.max_attempts == 1:
+        return "ends"
+    return "again"
+
+
+def find_permanent_retried(job: Job, rerunning: Rerunning) -> Iterator[Finding]:
+    """One finding an error of the spec: the worst that any effect's call leads to."""
+    for written in job.spec.list_errors("permanent"):
+        error = short(spec_name(job, written))
+        fate = find_worst_fate(job, error, rerunning)
+        if fate.answer == "again":
+            message = f"{written} is permanent in the spec, {_say_again(fate, rerunning)}"
+            severity = Severity.ERROR
+        elif fate.answer == "unsure":
+            message = (
+                f"{written} is permanent in the spec and may be run again; whether it is depends on"
+                " a condition, or could not be read"
+            )
+            severity = Severity.NOTE
+        else:
+            yield from _find_kinds(job, written, error, rerunning)
+            continue
+        yield tell(job, "permanent-retried", severity, fate.place, message, rerunning.hint)
+
+
+def _say_again(fate: Fate, rerunning: Rerunning) -> str:
+    if not fate.is_left:
+        return f"and is run again here: {fate.place.text}"
+    as_what = ""
+    if fate.raised:
+        as_what = f" as {fate.raised}"
+    return f"it leaves the handler{as_what}, and {rerunning.title} runs it again"
+
+
+def _find_kinds(job: Job, written: str, error: str, rerunning: Rerunning) -> Iterator[Finding]:
+    """Exceptions that are named to be run again, and derive from a permanent one."""
+    for name, place in rerunning.list_named(job):
+        if short(name) != error and error in ancestors(job.project, name):
+            message = (
+                f"{short(name)} is run again here, and is a kind of {written}, which the spec calls"
+                " permanent"
+            )
+            yield tell(job, "permanent-retried", Severity.WARNING, place, message, rerunning.hint)
+            return
+
+
+def find_worst_fate(job: Job, error: str, rerunning: Rerunning) -> Fate:
+    """The worst that becomes of an error at any effect's call. Where no effect's call is found on
+    the way, nobody knows where the error comes from: unsure, unless nothing would run it again.
+    """
+    fates = list_fates(job, error, rerunning)
+    if not fates:
+        here = rerunning.find_place(job) or Place(job.handler.path, job.handler.line)
+        if rerunning.read_left(job, error) in ("ends", "given up"):
+            return Fate("ends", here)
+        return Fate("unsure", here)
+    return min(fates, key=lambda fate: _WORST_FIRST.index(fate.answer))
+
+
+def list_fates(job: Job, error: str, rerunning: Rerunning) -> list[Fate]:
+    """What becomes of an error at each effect's call in order; a call that only enqueues another
+    job is passed over.
+    """
+    fates = []
+    for call in effect_calls(job):
+        if not any(rerunning.is_job(job, name) for name in call.via):
+            fates.append(follow_error(job, call, error, rerunning))
+    return fates
+
+
+def follow_error(job: Job, call: Call, error: str, rerunning: Rerunning) -> Fate:
+    """Follows an error of one call through the clauses around it, the innermost first, then through
+    those of the handler's decorators. Of one `try`, the first clause that takes it is taken alone.
+    """
+    raised, place = error, place_of(call.module, call.node)
+    if _is_suppressed(call, ancestors(job.project, error)):
+        return Fate("ends", place)
+    passed: set[ast.AST | None] = set()
+    for clause in (*call.in_try, *around(job.project, job.handler)):
+        block = clause.module.above(clause.node, ast.Try, ast.TryStar)
+        if block in passed:
+            continue
+        is_taken = _takes_error(job, clause, raised)
+        clause_place = place_of(clause.module, clause.node)
+        if is_taken is None:
+            return Fate("unsure", clause_place)
+        if not is_taken:
+            continue
+        passed.add(block)
+        fate = rerunning.read_clause(job, clause)
+        if fate is not None:
+            return fate
+        raises = list(_list_raises(clause))
+        if not raises:
+            return Fate("ends", clause_place)
+        name = name_raised(job, clause)
+        if name is None or any(is_decided(clause, clause.module, node) for node in raises):
+            return Fate("unsure", clause_place)
+        if name:
+            raised, place = name, place_of(clause.module, raises[0])
+    return _read_left(job, call, error, Fate("ends", place, raised), rerunning)
+
+
+def _read_left(job: Job, call: Call, error: str, left: Fate, rerunning: Rerunning) -> Fate:
+    """What the library makes of an error that has left the handler as another, or as it was."""
+    answer = rerunning.read_left(job, left.raised)
+    # What tries again within the run may raise something of its own in the end.
+    is_hidden = tries_itself(job.project, call) or "contextlib.suppress" in call.in_with
+    if is_hidden and answer == "again":
+        answer = "unsure"
+    place = rerunning.find_place(job) or left.place
+    other = ""
+    if left.raised != error:
+        other = left.raised
+    return Fate(answer, place, other, is_left=True)
+
+
+def _is_suppressed(call: Call, bases: frozenset[str]) -> bool:
+    """Whether `with contextlib.suppress(...)` around a call drops an error."""
+    dropped: set[str] = set()
+    for _, names in list_suppressing(call):
+        dropped.update(map(short, names))
+    return not bases.isdisjoint(dropped)
+
+
+def _takes_error(job: Job, clause: Handler, error: str) -> bool | None:
+    """Whether a clause takes an error; None where base classes of an installed package decide that
+    are not read, as of `stripe.CardError` in `except stripe.StripeError`.
+    """
+    if takes_any(clause, ancestors(job.project, error)):
+        return True
+    package = error.partition(".")[0]
+    is_outside = package != "builtins" and job.project.definition(error) is None
+    if is_outside and not has_known_bases(error):
+        for name in clause.exceptions:
+            if name.partition(".")[0] == package:
+                return None
+    return False
+
+
+def _list_raises(clause: Handler) -> Iterator[ast.Raise]:
+    """The `raise` statements of a clause itself, not of functions that are defined in it."""
+    own = clause.module.function_of(clause.node)
+    for node in find_nodes(clause.node, ast.Raise):
+        if clause.module.function_of(node) is own:
+            yield node
+
+
+def name_raised(job: Job, clause: Handler) -> str | None:
+    """The one class that a clause raises instead, "" for the caught one; None where that is not
+    plain: several, or one that cannot be told.
+    """
+    names = set[str | None]()
+    for node in _list_raises(clause):
+        error = node.exc
+        # `raise`, and `raise error` in `except ... as error`
+        is_caught_one = isinstance(error, ast.Name) and error.id == clause.name
+        if error is None or is_caught_one:
+            names.add("")
+            continue
+        if isinstance(error, ast.Call):
+            error = error.func
+        names.add(job.project.origin_of(clause.module, error) or None)
+    if len(names) != 1:
+        return None
+    return names.pop()
+
+
+def is_decided(
+    clause: Handler, module: Module, node: ast.AST, counters: Collection[str] = ()
+) -> bool:
+    """Whether something else than the number of the attempt decides that a node is reached from a
+    clause that stands there, or calls the function where it stands. `counters`: variables that
+    hold that number, whatever their names.
+    """
+    inside = set(ast.walk(clause.node))
+    tests: list[ast.expr] = []
+    for test, _ in tests_before(module, node):
+        # What stands before the whole `try` decides nothing about the error.
+        if node not in inside or test in inside:
+            tests.append(test)
+    for above in module.parents(node):
+        if above is clause.node or isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+            break
+        if isinstance(above, ast.Match):
+            return True
+        if isinstance(above, ast.IfExp):
+            tests.append(above.test)
+    if node not in inside:
+        tests += [branch.test for branch in find_nodes(clause.node, ast.If)]
+    return not all(_asks_count(clause, module, test, counters) for test in tests)
+
+
+def _asks_count(clause: Handler, module: Module, test: ast.expr, counters: Collection[str]) -> bool:
+    """Whether a test asks for the number of the attempt alone: `should_retry(error)` does not."""
+    names = {name.id for name in find_nodes(test, ast.Name)}
+    if clause.name in names:
+        return False
+    if _COUNT.search(ast.unparse(test)) or not names.isdisjoint(counters):
+        return True
+    # `is_last = job.attempts >= 5`, then `if is_last:`.
+    function = module.function_of(clause.node)
+    bindings = module.bindings(function) if function is not None else {}
+    for name in names:
+        for binding in bindings.get(name, ()):
+            if binding.value is not None and _COUNT.search(ast.unparse(binding.value)):
+                return True
+    return False
