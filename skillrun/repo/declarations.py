@@ -30,6 +30,7 @@ from skillrun.repo.shell import (
     runs_front_end,
     tests_as_well,
     unset_in_script,
+    unset_in_task,
     unset_variables,
     without_prefix,
 )
@@ -43,6 +44,19 @@ _RECIPE_FILES = frozenset({"gnumakefile", "makefile", "justfile", ".justfile"})
 _TASKFILE = re.compile(r"(?i:taskfile)(?:\.dist)?\.ya?ml")
 _TASK = re.compile(r"(?m)^([ ]{1,4})[\"']?([\w:.-]+?)[\"']?:[ ]*(?=$|\S)")
 _TASK_LINE = re.compile(r"(?m)^[ ]*-[ ]+(?!\w+:)(.*?)(?:[ ]*\{\{[^}]*\}\})*[ ]*$")
+# The same with what ends in a template, which a variable may be.
+_TASK_COMMAND = re.compile(r"(?m)^[ ]*(?:-|cmds?:)[ ]+(?:cmd:[ ]*)?(.*)$")
+_TEMPLATE = re.compile(r"\{\{\.([A-Za-z_]\w*)\}\}")
+_KEY = re.compile(r"(?m)(?:^[ ]*-?|[{,])[ ]*([A-Za-z_]\w*):")
+_REQUIRES = re.compile(r"(?m)^[ ]+requires:")
+_OTHER_FILES = re.compile(r"(?m)^[ ]*(?:dotenv|includes):")
+_SET_BY_TASK = frozenset(
+    {
+        *("CLI_ARGS", "CLI_ARGS_LIST", "CLI_FORCE", "TASK", "ALIAS", "ROOT_DIR", "TASK_DIR"),
+        *("ROOT_TASKFILE", "TASKFILE", "TASKFILE_DIR", "USER_WORKING_DIR", "TASK_VERSION"),
+        *("TASK_EXE", "ITEM", "MATCH", "EXIT_CODE", "CHECKSUM", "TIMESTAMP"),
+    }
+)
 _SCRIPT_FOLDERS = frozenset({"", "scripts", "script", "bin", "dev", "tools", "ci", "hack"})
 _SCRIPT_NAME = re.compile(r"(?:run[-_])?([\w-]+?)(?:\.sh|\.bash)?")
 _NOTES = frozenset(
@@ -148,10 +162,24 @@ def _taskfile_offers(tree: Tree) -> Iterator[Offer]:
     for task, end in _list_tasks(held):
         named = named_kind(task[2])
         runs = "\n".join(_TASK_LINE.findall(held[task.start() : end]))
-        if named and runs:
+        block = held[task.start() : end]
+        if named and runs and not _needs_unset(block, text):
             number = line + held.count("\n", 0, task.start(2))
             fact = command_fact(f"task {task[2]}", path, number, runs)
             yield Offer(named[0], fact, Source.MAKE, named[1])
+
+
+def _needs_unset(block: str, text: str) -> bool:
+    """Whether a task of a Taskfile needs a variable that nothing in the file sets. With `dotenv:`
+    another file may set any.
+    """
+    if _REQUIRES.search(block):
+        return True
+    if _OTHER_FILES.search(text):
+        return False
+    known = {*_KEY.findall(text), *_SET_BY_TASK}
+    runs = re.sub(r"\{\{\s*(\.\w+)\s*\}\}", r"{{\1}}", "\n".join(_TASK_COMMAND.findall(block)))
+    return bool(unset_in_task(runs, known, _TEMPLATE))
 
 
 def _list_tasks(held: str) -> list[tuple[re.Match[str], int | None]]:
@@ -286,27 +314,39 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
     """A shell script that is named for a purpose, or a `check` that does nothing but check types
     first.
     """
-    plain = _SCRIPT_NAME.fullmatch(name)
-    named = None
-    if plain:
-        named = named_kind(plain[1])
-    if plain and named is None and plain[1] == "check":
-        named = ("typecheck", _TOLD_BY_ITS_LINES)
+    named = _kind_of_script(name)
     if named is None:
         return None
     text = text_of(tree, path) or ""
     runs = _list_lines_of_script(text)
-    if not runs or not (name.endswith("sh") or text.startswith("#!")) or unset_in_script(runs):
+    is_script = name.endswith("sh") or text.startswith("#!")
+    if not runs or not is_script or unset_in_script(runs):
         return None
     kinds = {find_purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
     if named[1] == _TOLD_BY_ITS_LINES and "typecheck" not in kinds:
         return None
-    command = path
-    if not os.access(tree.root / path, os.X_OK):
-        command = f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
-    elif path == name:
-        command = f"./{path}"
+    command = _start_script(tree, path, text)
     return Offer(named[0], command_fact(command, path, 1, "\n".join(runs)), Source.SCRIPT, named[1])
+
+
+def _kind_of_script(name: str) -> tuple[str, int] | None:
+    """(kind, fit) that a script's name says; a `check` may mean anything."""
+    plain = _SCRIPT_NAME.fullmatch(name)
+    if plain is None:
+        return None
+    named = named_kind(plain[1])
+    if named is None and plain[1] == "check":
+        return ("typecheck", _TOLD_BY_ITS_LINES)
+    return named
+
+
+def _start_script(tree: Tree, path: str, text: str) -> str:
+    """The command that starts a script: by its shell where it may not be run itself."""
+    if not os.access(tree.root / path, os.X_OK):
+        return f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
+    if "/" not in path:
+        return f"./{path}"
+    return path
 
 
 # How well a script fits that is called `check`, which may mean anything.

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from skillrun.repo.shell import needed_variables
+from skillrun.repo.shell import (
+    commands_in,
+    find_purpose,
+    needed_variables,
+    unset_in_task,
+    without_prefix,
+)
 
 Read = Callable[[str], str | None]
 
@@ -31,13 +37,21 @@ _EVALUATED = re.compile(r"\$[({]eval\b")
 # What an empty recipe ends with, beside others of which it is not known which one runs.
 _EMPTY_RECIPE = "exit 0"
 _DOUBLE_COLON = re.compile(r"^[^:=]*::(?![:=])")
+# `ifndef DB_HOST`, and `$(error ...)` in the line below it.
+_STOPS_MAKE = re.compile(r"(?m)^[ \t]*ifndef[ ]+([\w.-]+)[ \t]*\n([ \t]*)(\$[({]error\b.*)$")
 _INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
 _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
 _JUST_RECIPE = re.compile(r"^@?([\w-]+)((?:\s+[^:=]+|\s+\w+=\S+)*)\s*:(?!=)\s*(.*)$")
+# `export HOST := "a"`, `HOST=a` in a recipe of several lines, and a parameter `$HOST`.
+_JUST_ASSIGNS = re.compile(r"\b([A-Za-z_][\w-]*)\s*:?=")
+_JUST_PARAMETER = re.compile(r"\$([A-Za-z_]\w*)(?=[^:\n]*:)")
+_JUST_ENV = re.compile(r"\{\{\s*env(?:_var)?\(\s*['\"](\w+)['\"]\s*\)\s*\}\}")
 _JUST_MODULE = re.compile(r"^mod\??\s+([\w-]+)(?:\s+['\"]([^'\"]+)['\"])?")
 _SUBMAKE = re.compile(r"^(?:@|-)*(?:\$\(MAKE\)|\$\{MAKE\}|make|just)\s+([\w.-]+)\s*$")
 # No variable of make has a blank in its name: an included file that is not there.
 _NOT_READ = "not read"
+# The names without which all targets, or one of them, end in `$(error ...)`.
+_STOPS = "stops without"
 # The names that are set in a way whose value is not read.
 _SOMEHOW = "set somehow"
 
@@ -78,7 +92,22 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
         set_names = {*variables, *variables.get(_SOMEHOW, "").split()}
         for name, recipe in inlined.items():
             recipe.unset = needed_variables(recipe.lines, set_names | recipes[name].own.keys())
+            stops = variables.get(_STOPS, "").split()
+            for line in recipe.lines:
+                stops += variables.get(f"{_STOPS} {line}", "").split()
+            recipe.unset += [needed for needed in stops if needed not in set_names]
     return inlined
+
+
+def _note_stops(text: str, variables: dict[str, str]) -> None:
+    """Notes under `_STOPS` the names without which make ends, and under `_STOPS` with a recipe's
+    line, `$(error ...)`, those without which a recipe that has the line does.
+    """
+    for name, indent, line in _STOPS_MAKE.findall(text):
+        key = _STOPS
+        if indent.startswith("\t"):
+            key = f"{_STOPS} {line.strip()}"
+        variables[key] = f"{variables.get(key, '')} {name}"
 
 
 def _read_make(
@@ -95,6 +124,7 @@ def _read_make(
         return
     seen.add(path)
     variables[_SOMEHOW] = " ".join((variables.get(_SOMEHOW, ""), *_SET_SOMEHOW.findall(text)))
+    _note_stops(text, variables)
     current: list[Recipe] = []
     rule: object = None
     hides = _hides_rules(text)
@@ -305,7 +335,8 @@ def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
     """Recipe -> lines of a justfile; those of a module are named "module recipe"."""
     recipes: dict[str, Recipe] = {}
     current: list[Recipe] = []
-    for number, line in _logical_lines(read(path) or ""):
+    text = read(path) or ""
+    for number, line in _logical_lines(text):
         if line[:1] in (" ", "\t"):
             _add_line(current, line)
         elif module := _JUST_MODULE.match(line):
@@ -314,7 +345,24 @@ def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
             recipe = Recipe(found[1], path, number, needs=re.findall(r"[\w-]+", found[3]))
             recipe.unset = _list_required(found[2])
             current = [recipes.setdefault(recipe.name, recipe)]
+    # What a person's own `.env` sets may be any.
+    if not re.search(r"(?m)^set\s+dotenv", text):
+        known = {*_JUST_ASSIGNS.findall(text), *_JUST_PARAMETER.findall(text)}
+        for recipe in recipes.values():
+            recipe.unset += _list_unset_in_just(recipe.lines, known)
     return _inline_all(recipes)
+
+
+def _list_unset_in_just(lines: list[str], known: Collection[str]) -> list[str]:
+    """The variables of the environment that a just recipe's lines need: `$DB_HOST`, and
+    `{{env("DB_HOST")}}` without a default.
+    """
+    unset = []
+    for line in commands_in("\n".join(lines)):
+        unset += _JUST_ENV.findall(line)
+        if find_purpose(without_prefix(line.lstrip("@-"))):
+            unset += unset_in_task(line, known)
+    return unset
 
 
 def _list_required(parameters: str) -> list[str]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import ast
 import configparser
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillrun.repo.declared import (
@@ -19,13 +21,28 @@ from skillrun.repo.declared import (
     toml_of,
 )
 from skillrun.repo.offers import Offer, Source
-from skillrun.repo.shell import named_kind
+from skillrun.repo.shell import find_purpose, named_kind, unset_in_task
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _NOX = ("nox.session", "session", "nox_uv.session")
 _INVOKE = ("task", "invoke.task")
+# How tox and hatch write a variable that may be unset; `{env:HOST:localhost}` may not.
+_ENV = re.compile(r"\{env:([A-Za-z_]\w*)\}")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A task of a runner that a table declares."""
+
+    command: str
+    path: str
+    line: int
+    runs: str
+    name: str
+    known: frozenset[str] = frozenset()  # variables that the runner's settings set
 
 
 def runner_offers(tree: Tree) -> Iterator[Offer]:
@@ -35,16 +52,18 @@ def runner_offers(tree: Tree) -> Iterator[Offer]:
     if "invoke" in (text_of(tree, "tasks.py") or ""):
         yield from _decorated_offers(tree, "tasks.py", _INVOKE, "inv")
     yield from _tox_offers(tree)
-    for command, path, line, runs, name in _declared_tasks(tree):
-        named = named_kind(name)
-        if named:
-            yield Offer(named[0], command_fact(command, path, line, runs), Source.RUNNER, named[1])
+    for task in _declared_tasks(tree):
+        named = named_kind(task.name)
+        if named and not unset_in_task(task.runs, task.known, _ENV):
+            fact = command_fact(task.command, task.path, task.line, task.runs)
+            yield Offer(named[0], fact, Source.RUNNER, named[1])
 
 
 def _decorated_offers(
     tree: Tree, path: str, decorators: tuple[str, ...], runner: str
 ) -> Iterator[Offer]:
-    for node in _list_functions(text_of(tree, path) or ""):
+    functions = _list_functions(text_of(tree, path) or "")
+    for node in functions:
         name = next(
             (
                 found
@@ -56,12 +75,44 @@ def _decorated_offers(
         named = None
         if name:
             named = named_kind(name)
-        if name and named:
+        if name and named and not _asks_for_more(node, text_of(tree, path) or "", runner):
             runs = "\n".join(map(ast.unparse, node.body))
             command = f"{runner} {name if runner != 'inv' else name.replace('_', '-')}"
             yield Offer(
                 named[0], command_fact(command, path, node.lineno, runs), Source.RUNNER, named[1]
             )
+
+
+def _asks_for_more(node: ast.FunctionDef, text: str, runner: str) -> bool:
+    """Whether a session or task needs a variable that nothing sets, or of invoke an argument."""
+    if any(_is_unset(read, text) for read in find_nodes(node, ast.Subscript)):
+        return True
+    return runner == "inv" and (_takes_argument(node) or _runs_with_unset(node))
+
+
+def _is_unset(node: ast.Subscript, text: str) -> bool:
+    """Whether it reads `os.environ["NAME"]`, which the file sets nowhere."""
+    if not isinstance(node.ctx, ast.Load) or not _is_environment(node):
+        return False
+    name = re.escape(ast.unparse(node.slice))
+    return re.search(rf"environ(?:\[|\.setdefault\(){name}\]?\s*[=,]", text) is None
+
+
+def _takes_argument(node: ast.FunctionDef) -> bool:
+    """Whether an invoke task has a parameter without a default; the first is the context."""
+    return len(node.args.args) - 1 > len(node.args.defaults)
+
+
+def _runs_with_unset(node: ast.FunctionDef) -> bool:
+    """Whether a text in it is a check that needs a variable of the shell's."""
+    texts = [one.value for one in find_nodes(node, ast.Constant) if isinstance(one.value, str)]
+    return any(find_purpose(text) and unset_in_task(text) for text in texts)
+
+
+def _is_environment(node: ast.Subscript) -> bool:
+    """Whether it is `os.environ["NAME"]`."""
+    is_named = isinstance(node.slice, ast.Constant)
+    return is_named and ast.unparse(node.value) in ("os.environ", "environ")
 
 
 def _list_functions(text: str) -> list[ast.FunctionDef]:
@@ -101,14 +152,17 @@ def _tox_offers(tree: Tree) -> Iterator[Offer]:
         ("pyproject.toml", pyproject.get("legacy_tox_ini")),
     ):
         if isinstance(text, str) and (environments := _tox_environments(text)):
-            yield from _environment_offers(path, environments, line_with(tree, path, "[testenv"))
+            known = frozenset(_SET_BY_TOX.findall(text))
+            line = line_with(tree, path, "[testenv")
+            yield from _environment_offers(path, environments, line, known)
     if native := table_at(pyproject, "env"):
         commands = {}
+        shared = set(table_at(pyproject, "env_run_base", "set_env"))
         for name in native:
             commands[name] = shell_lines(table_at(native, name).get("commands", ""))
-        yield from _environment_offers(
-            "pyproject.toml", commands, line_with(tree, "pyproject.toml", "tool.tox")
-        )
+            shared |= table_at(native, name, "set_env").keys()
+        line = line_with(tree, "pyproject.toml", "tool.tox")
+        yield from _environment_offers("pyproject.toml", commands, line, frozenset(shared))
 
 
 def _tox_environments(text: str) -> dict[str, str]:
@@ -124,8 +178,17 @@ def _tox_environments(text: str) -> dict[str, str]:
     }
 
 
-def _environment_offers(path: str, environments: Mapping[str, str], line: int) -> Iterator[Offer]:
+# `setenv = DB_HOST = localhost`, and the lines below it.
+_SET_BY_TOX = re.compile(r"(?m)^(?:set_?env\s*=)?\s*([A-Za-z_]\w*)\s*=")
+
+
+def _environment_offers(
+    path: str, environments: Mapping[str, str], line: int, known: frozenset[str]
+) -> Iterator[Offer]:
     for name, runs in environments.items():
+        # tox starts no shell, so that `$NAME` is no variable.
+        if any(one not in known for one in unset_in_task(runs.replace("$", ""), known, _ENV)):
+            continue
         if not name and runs:
             yield Offer("test", command_fact("tox", path, line, runs.strip()), Source.RUNNER, 1)
         elif named := named_kind(name):
@@ -137,48 +200,60 @@ def _environment_offers(path: str, environments: Mapping[str, str], line: int) -
             )
 
 
-def _declared_tasks(tree: Tree) -> Iterator[tuple[str, str, int, str, str]]:
-    """(command, path, line, what it runs, name) of the runners that pyproject.toml, Pipfile,
-    composer.json set up.
-    """
+def _declared_tasks(tree: Tree) -> Iterator[_Task]:
+    """The tasks of the runners that pyproject.toml, Pipfile and composer.json set up."""
     tool = table_at(toml_of(tree, "pyproject.toml"), "tool")
+    poe, pdm = table_at(tool, "poe"), table_at(tool, "pdm", "scripts")
     tables = [
-        ("poe", table_at(tool, "poe", "tasks")),
-        ("pdm run", table_at(tool, "pdm", "scripts")),
-        ("task", table_at(tool, "taskipy", "tasks")),
-        ("rye run", table_at(tool, "rye", "scripts")),
-        ("pixi run", table_at(tool, "pixi", "tasks")),
+        ("poe", table_at(poe, "tasks"), table_at(poe, "env")),
+        ("pdm run", pdm, table_at(pdm, "_", "env")),
+        ("task", table_at(tool, "taskipy", "tasks"), {}),
+        ("rye run", table_at(tool, "rye", "scripts"), {}),
+        ("pixi run", table_at(tool, "pixi", "tasks"), table_at(tool, "pixi", "activation", "env")),
     ]
     for name, environment in table_at(tool, "hatch", "envs").items():
-        tables.append(
-            (
-                "hatch run" if name == "default" else f"hatch run {name}:",
-                table_at(environment, "scripts"),
-            )
-        )
-    for runner, table in tables:
-        yield from _task_table("pyproject.toml", tree, runner, table)
-    yield from _task_table(
-        "Pipfile", tree, "pipenv run", table_at(toml_of(tree, "Pipfile"), "scripts")
-    )
+        runner = "hatch run" if name == "default" else f"hatch run {name}:"
+        scripts = table_at(environment, "scripts")
+        tables.append((runner, scripts, table_at(environment, "env-vars")))
+    for runner, table, variables in tables:
+        yield from _task_table("pyproject.toml", tree, runner, table, variables)
+    pipfile = table_at(toml_of(tree, "Pipfile"), "scripts")
+    yield from _task_table("Pipfile", tree, "pipenv run", pipfile, {})
     for name, value in scripts_of(tree, "composer.json").items():
         # `composer check` and the like may be commands of composer itself: only `run` always means
         # the script.
         line = line_with(tree, "composer.json", f'"{name}"')
-        yield f"composer run {name}", "composer.json", line, shell_lines(value), name
+        yield _Task(f"composer run {name}", "composer.json", line, shell_lines(value), name)
 
 
 def _task_table(
-    path: str, tree: Tree, runner: str, table: Mapping[str, Any]
-) -> Iterator[tuple[str, str, int, str, str]]:
+    path: str, tree: Tree, runner: str, table: Mapping[str, Any], variables: Mapping[str, Any]
+) -> Iterator[_Task]:
+    """`variables`: those that the runner sets for all of its tasks."""
     for name, value in table.items():
         space = " "
         if runner.endswith(":"):
             space = ""
-        yield (
-            f"{runner}{space}{name}",
-            path,
-            line_with(tree, path, f"{name} ="),
-            shell_lines(value),
-            name,
-        )
+        known = frozenset({*variables, *table_at(value, "env"), *_list_defaults(value)})
+        runs = shell_lines(value)
+        # What a file may set, nobody knows here.
+        if isinstance(value, dict) and {"envfile", "env_file"} & value.keys():
+            known |= frozenset(unset_in_task(runs, (), _ENV))
+        line = line_with(tree, path, f"{name} =")
+        yield _Task(f"{runner}{space}{name}", path, line, runs, name, known)
+
+
+def _list_defaults(value: Any) -> list[str]:
+    """The arguments of a poe task that have a default: they are variables of its command."""
+    return [name for name, options in _list_arguments(value) if "default" in options]
+
+
+def _list_arguments(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, options) of `args`, which is a table of them or a list."""
+    named = table_at(value, "args")
+    for name in named:
+        yield name, table_at(named, name)
+    if isinstance(value, dict) and isinstance(value.get("args"), list):
+        for one in value["args"]:
+            if isinstance(one, dict):
+                yield str(one.get("name", "")), one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 
 _OPTIONS = r"(?:\s+-{1,2}[\w-]+(?:=\S+)?)*"
 _PREFIX = re.compile(
@@ -158,6 +158,12 @@ _ALWAYS_SET = frozenset(
         *("MAKE", "CURDIR", "MAKEFLAGS", "MAKEFILE_LIST", "MAKECMDGOALS", "RM", "CC", "CXX"),
         "PYTHONPATH",
     }
+)
+# `${DB_HOST:?not set}` and `${1:?usage: ...}`
+_ENDS_IF_UNSET = re.compile(r"\$\{(\w+):?\?")
+_ARGUMENT = re.compile(r"\$(?:\{(?=[1-9]\}))?([1-9])\}?")
+_DEFINES_FUNCTION = re.compile(
+    r"(?m)^\s*(?:function\s+[\w-]+|[\w-]+\s*\(\))\s*(?:\(\)\s*)?(?:\{|$)"
 )
 # `$$NAME` and `$${NAME}` of a recipe; `$${NAME:-default}` needs none.
 _SHELL_VARIABLE = re.compile(r"\$\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
@@ -371,17 +377,62 @@ def unset_variables(command: str) -> list[str]:
 
 
 def unset_in_script(lines: list[str]) -> list[str]:
-    """The variables that a script's checks need and that it sets nowhere. What it reads from
-    another file may set any.
+    """The variables and arguments that a script's checks need and that it sets nowhere. What it
+    reads from another file may set any.
     """
     text = "\n".join(lines)
     if re.search(r"(?m)^(?:source|\.)\s", text):
         return []
-    names = []
+    # `: "${DB_HOST:?not set}"` ends the script, wherever it stands.
+    names = _ENDS_IF_UNSET.findall(text)
     for line in lines:
         if find_purpose(line):
             names += unset_variables(line)
+            names += _needed_arguments(line, text)
     return [name for name in names if not _sets_variable(text, name)]
+
+
+def _needed_arguments(line: str, text: str) -> list[str]:
+    """The arguments of a script (`$1`) without which a line of it means something else; those of a
+    function in it are the function's.
+    """
+    if _DEFINES_FUNCTION.search(text) or re.search(r"(?m)^\s*set\s+--\s", text):
+        return []
+    return unset_placeholders(line, _ARGUMENT)
+
+
+def unset_placeholders(command: str, pattern: re.Pattern[str]) -> list[str]:
+    """The names that a pattern finds in a command, of those that may not be left out: the program,
+    an option's value, and a part of a word. `pytest $1` without it runs all.
+    """
+    needed = []
+    before = ""
+    for word in command.split():
+        bare = word.strip("@\"'")
+        for name in pattern.findall(word):
+            is_whole = pattern.fullmatch(bare) is not None
+            is_added = is_whole and before != "" and not _takes_value(before, name)
+            if not is_added and _PASSED_ON.search(name) is None:
+                needed.append(name)
+        before = word
+    return needed
+
+
+def unset_in_task(
+    runs: str, known: Collection[str] = (), placeholder: re.Pattern[str] | None = None
+) -> list[str]:
+    """The variables that the lines of a task runner's task need, and that neither they nor the
+    runner's settings (`known`) set. `placeholder`: how the runner itself writes one, besides `$X`.
+    """
+    names = unset_variables(runs) + _ENDS_IF_UNSET.findall(runs)
+    if placeholder is not None:
+        for line in runs.splitlines():
+            names += unset_placeholders(line, placeholder)
+    unset: list[str] = []
+    for name in names:
+        if name not in {*known, *_ALWAYS_SET, *unset} and not _sets_variable(runs, name):
+            unset.append(name)
+    return unset
 
 
 def needed_variables(lines: Iterable[str], known: Container[str] = ()) -> list[str]:
