@@ -31,11 +31,14 @@ def prose_markdown(text: str) -> str:
     """One line of text. What stands between backticks, and words that a forge would make something
     of, are shown as code.
     """
-    parts = []
+    parts = [""]
     for is_code, part in _list_parts(text):
+        # Two fences that touch are one longer fence, and end nothing.
+        if is_code and parts[-1].endswith("`"):
+            parts.append(" ")
         if is_code:
             parts.append(code_markdown(part))
-        else:
+        elif part:
             parts.append(_escape_marks(part))
     return _BEGINS_BLOCK.sub(r"\1\2\\", "".join(parts))
 

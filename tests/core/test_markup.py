@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -74,6 +74,8 @@ def test_hostile_text_is_shown_as_text(text: str) -> None:
 
 
 @given(TEXTS)
+@example("`1``@1")
+@example("`1`@`\\")
 def test_any_text_is_text_or_code_and_keeps_its_letters(text: str) -> None:
     found = nodes(prose_markdown(text))
     assert {kind for kind, _ in found} <= {"text", "code_inline"}
