@@ -8,7 +8,7 @@ backslash does not help; inside of code nothing is made of it (github/markup, is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from skillrun.core.text import visible
@@ -31,16 +31,23 @@ def prose_markdown(text: str) -> str:
     """One line of text. What stands between backticks, and words that a forge would make something
     of, are shown as code.
     """
-    parts = [""]
+    parts = []
     for is_code, part in _list_parts(text):
-        # Two fences that touch are one longer fence, and end nothing.
-        if is_code and parts[-1].endswith("`"):
-            parts.append(" ")
         if is_code:
             parts.append(code_markdown(part))
-        elif part:
+        else:
             parts.append(_escape_marks(part))
-    return _BEGINS_BLOCK.sub(r"\1\2\\", "".join(parts))
+    return _BEGINS_BLOCK.sub(r"\1\2\\", _join_parts(parts))
+
+
+def _join_parts(parts: Iterable[str]) -> str:
+    """The parts in a row. Two fences that touch would be one longer fence, and end nothing."""
+    joined = ""
+    for part in parts:
+        if joined.endswith("`") and part.startswith("`"):
+            joined += " "
+        joined += part
+    return joined
 
 
 def prose_html(text: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from .aside import path_and_mode
 from .family import children_commands, is_own_process, pid_behind
-from .files import CHANGES, COPYING, LOGS, METRICS, Door, Files
+from .files import CHANGES, COPYING, IN_SCRATCH, LOGS, METRICS, Door, Files
 from .frames import Frames
 from .gate import Gate, Refused
 from .reach import Reach, Refusal, is_known_name, is_log_port, is_quiet, make_refusal, name_of
@@ -436,7 +436,9 @@ class Audit:
         if self.forking:
             self._tell_early(kind, f"{detail}, at a fork", self.recorder.find_place())
             return True
-        if self.recorder.effect_depth or not self.recorder.is_own_act:
+        # What an effect leaves in the scratch is state, as a row is that it writes.
+        is_hidden = self.recorder.effect_depth and not detail.startswith(IN_SCRATCH)
+        if is_hidden or not self.recorder.is_own_act:
             return False
         self.recorder.emit(
             "undeclared", kind=kind, detail=detail[:200], place=self.recorder.find_place(), **more

@@ -29,6 +29,8 @@ LOGS = ("logging",)
 _LOG_NAME = re.compile(r"\.log([._-][0-9_-]+)?(\.gz)?$")
 # Modules that copy or unpack a file with its times.
 COPYING = ("shutil", "tarfile", "zipfile")
+# How a file of the scratch is called in an event.
+IN_SCRATCH = "{scratch}/"
 METRICS = ("statsd.client", "datadog.dogstatsd", "prometheus_client")
 # Nothing that is written there is kept by anybody.
 _DEVICES = (
@@ -280,7 +282,7 @@ class Files:
     def _shorten_name(self, name: str, folder: str | None) -> str:
         if folder is not None:
             return f"{{{folder}}}/{name[len(self.own[folder]) :]}"
-        return "{scratch}/" + name[len(self.scratch) :]
+        return IN_SCRATCH + name[len(self.scratch) :]
 
     def _show_name(self, name: str) -> str:
         root = self.recorder.root

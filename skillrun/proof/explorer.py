@@ -69,6 +69,8 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         What that call leaves behind is part of the world that each schedule begins with.
         """
         self._boot_workplace(payloads)
+        if self._is_published_by_clock():
+            self._go_by_ticks()
         messages: dict[int, dict[str, Any]] = {}
         if not self.facts.ticks:
             messages[0] = self._publish_first_message(payloads[0])
@@ -97,6 +99,8 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         both.
         """
         self._boot_workplace(other.payloads)
+        if other.facts.ticks and not self.facts.ticks:
+            self._go_by_ticks()
         self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
         self._learn_from_message(self.origin.messages.get(0, {}))
         if self.workplace.servers and self.workplace.spec.enqueue and not self.facts.ticks:
@@ -140,6 +144,30 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         self.facts = self.workplace.zygote().facts
         self.processes.modules |= set(self.facts.modules)
         self.payloads = dict(payloads)
+        self._choose_clock()
+
+    def _is_published_by_clock(self) -> bool:
+        """Whether the application's call only leaves work behind, and a clock of the job's library
+        brings the message that looks for it: a relay of an outbox, say.
+        """
+        enqueue = self.workplace.spec.enqueue
+        if self.facts.ticks or self.facts.is_called or enqueue is None or enqueue.relay is not None:
+            return False
+        if not ticks.has_clock(self.workplace.spec):
+            return False
+        call = self._run_process(
+            Run(Schedule("publish")), "call", [enqueue.call, dict(enqueue.args)]
+        )
+        self.workplace.restore()
+        failed = call.first("caller-raised") or call.first("probe-error")
+        return failed is None and not call.retries
+
+    def _go_by_ticks(self) -> None:
+        """From now on the next tick brings the job, whatever becomes of this one's message."""
+        self.facts = ticks.go_by_ticks(self.workplace.spec, self.facts)
+        self._choose_clock()
+
+    def _choose_clock(self) -> None:
         spec = self.workplace.spec
         self.polled = ticks.is_polled(spec, self.facts)
         self.clocked = ticks.is_clocked(spec, self.facts)

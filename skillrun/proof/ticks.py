@@ -11,6 +11,7 @@ import calendar
 import itertools
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from typing import TYPE_CHECKING
@@ -117,8 +118,25 @@ def is_published_by_clock(spec: JobSpec) -> bool:
     """Whether nothing but the library's own scheduler publishes the job: then two of its ticks come
     one after the other.
     """
-    trigger = spec.trigger
-    return spec.enqueue is None and trigger is not None and trigger.type in ("cron", "poller")
+    return spec.enqueue is None and has_clock(spec)
+
+
+def has_clock(spec: JobSpec) -> bool:
+    """Whether a clock starts the job, as its trigger says."""
+    return spec.trigger is not None and spec.trigger.type in ("cron", "poller")
+
+
+def go_by_ticks(spec: JobSpec, facts: BootFacts) -> BootFacts:
+    """What holds of a job whose library only brings its ticks: none of them is worth more than the
+    next one, which finds what is left in the database.
+    """
+    return replace(
+        facts,
+        ticks=True,
+        redelivery_s=find_tick_s(spec),
+        bounded_kills=False,
+        on_kill="the next tick runs it again; its state in the database decides",
+    )
 
 
 def has_next_tick(spec: JobSpec, facts: BootFacts) -> bool:

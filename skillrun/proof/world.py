@@ -9,7 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.history import TEMPORARY_TABLE, Event, History, ends_with_connection
+from skillrun.proof.history import (
+    TEMPORARY_TABLE,
+    Event,
+    History,
+    ends_with_connection,
+    name_scratch_file,
+)
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.reference import Reference
 from skillrun.proof.state import StateError, Store, words
@@ -107,9 +113,11 @@ def _judge_effects(reference: Reference) -> Iterator[Judgement]:
 
 
 def _does_something(reference: Reference, effect: Any) -> bool:
-    """A write, a command or a publish between the call and its end."""
+    """A write, a command, a publish or a file of the scratch between the call and its end."""
     is_inside = False
     for event in reference.once.events:
+        if is_inside and name_scratch_file(event) is not None:
+            return True
         if event.kind != "at":
             continue
         if event["effect"] == effect.name:

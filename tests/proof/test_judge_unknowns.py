@@ -66,6 +66,29 @@ def test_a_last_error_of_its_own_needs_a_record_and_no_error_before_it() -> None
 
 
 @pytest.mark.parametrize(
+    ("error", "place", "found"),
+    [
+        ("app.errors:Again", ["app/jobs.py", 9], []),
+        ("jobs:Again", ["src/jobs.py", 9], []),
+        ("builtins:KeyError", ["app/jobs.py", 9], ["failures.unlisted"]),
+        ("vendor.errors:Again", ["app/jobs.py", 9], ["failures.unlisted"]),
+        ("app.errors:Again", None, ["failures.unlisted"]),
+    ],
+)
+def test_an_own_error_stands_for_the_one_that_the_delivery_met(
+    error: str, place: list[object] | None, found: list[str]
+) -> None:
+    """Raised outside of the `except`, so that it has no cause: the injected one is listed."""
+    kind, data = raised(error, injected=False)
+    ends = (kind, {**data, "place": place})
+    met = fault("raise", "before:email#1", error=AWAY)
+    seen = history("raise=app.mail:Away@before:email#1", [met, ends, ACKED], DONE)
+    assert rules(unknowns.judge, seen, against(spec())) == found
+    undisturbed = history("redeliver", DONE, [ends, ACKED])
+    assert rules(unknowns.judge, undisturbed, against(spec())) == ["failures.unlisted"]
+
+
+@pytest.mark.parametrize(
     ("seen", "found"),
     [
         (history("copies=2 switch@before:email#1", DONE, BUSY, DONE), []),

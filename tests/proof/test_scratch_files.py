@@ -120,3 +120,21 @@ def test_a_report_with_times_and_a_mode_of_its_own_is_proved(tmp_path: Path) -> 
     repo = plain_repo(tmp_path / "repo", was=place, becomes=write + place)
     proof = proof_of(repo, "kill@before:send#1")
     assert proof.verdict == "proved", proof
+
+
+@pytest.mark.parametrize(
+    ("content", "verdict"), [("'paid'", "proved"), ("str(time.time())", "incomplete")]
+)
+@pytest.mark.real
+def test_what_a_passed_through_effect_leaves_in_files_is_compared(
+    tmp_path: Path, content: str, verdict: str
+) -> None:
+    """The file is all that it does: it is seen, and is the same when the effect is repeated."""
+    real = 'raise RuntimeError("the real one must never run")'
+    write = f"open({FOLDER} + key, 'w').write({content})"
+    effect = {"name": "send", "call": "jobs:send", "key_arg": "key", "guarantee": "convergent"}
+    changed = {"effects": [{**effect, "mode": "pass_through"}]}
+    repo = plain_repo(tmp_path / "repo", changed=changed, was=real, becomes=write)
+    proof = proof_of(repo, "kill@after:send#1")
+    assert proof.verdict == verdict, proof
+    assert "effect.not-seen" not in [one.rule for one in proof.incomplete]

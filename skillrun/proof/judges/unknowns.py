@@ -175,6 +175,18 @@ def _is_exit_status(event: Event, history: History) -> bool:
     return False
 
 
+def _stands_for_listed(event: Event, delivery: Delivery) -> bool:
+    """Whether an error of the application's own ends a delivery that met an injected one: the
+    injected one is listed, and says whether the job should be tried again. Some raise theirs when
+    they have left the `except` already, for what a traceback would tell.
+    """
+    if delivery.hit_by.isdisjoint(("raise", "fail")) or event.place is None:
+        return False
+    package = str(event["error"]).partition(":")[0].partition(".")[0]
+    path = event.place[0].removesuffix(".py")
+    return package in path.split("/")
+
+
 def _gives_up_by_itself(history: History, delivery: Delivery, reference: Reference) -> bool:
     """Whether the application ends the job by an error of its own, after what earlier deliveries
     went through: nothing failed in this one, its message does not come again, and there is a
@@ -203,6 +215,8 @@ def _judge_unlisted_errors(
         if str(event["error"]).endswith(_REFUSED) and delivery.first("undeclared") is not None:
             continue  # what was refused is said already
         if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
+            continue
+        if _stands_for_listed(event, delivery):
             continue
         text = f"{event['error']}: {event['text']}{_show_place(event)}"
         said = f"{text} is in neither list of failures"
