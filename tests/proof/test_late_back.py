@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import ACKED, DONE, KILLED, ONCE, RETURNED, effect, fault, history, reference
+from histories import ACKED, DONE, KILLED, ONCE, RETURNED, effect, fault, history, reference, spec
 from till import SPEC, prove_till
 
+sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))
+
+import run
+from run import Mutant
+
 from skillrun.contract.job import Effect, Failures, JobSpec, Sweep
+from skillrun.contract.spec import load_spec
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.deaths import come_back_at_other_ages, late_back
 from skillrun.proof.families.situation import Situation
@@ -19,8 +26,11 @@ from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.late_back import Age, find_age, find_kept_back
 from skillrun.proof.judges.late_back import judge as judge_late_back
 from skillrun.proof.judges.registry import judge_history
+from skillrun.proof.prove import prove
 from skillrun.proof.reference import Reference
+from skillrun.proof.result import Target
 
+CRON = {"type": "cron", "schedule": "7 * * * *"}
 LATE = "kill@after:charge#1 lose wait=95040 redeliver"
 LONG = {"failures": {**SPEC["failures"], "acceptable_delay": "2d"}}
 # A mark that is older than the receiver's window is for a person.
@@ -127,10 +137,12 @@ def test_what_a_receiver_still_knows_is_no_second_effect() -> None:
         (86400.0, {"cents": "700"}, "money"),
         (86400.0, {"pages": "2"}, "minor"),  # a second mail
         (None, {"cents": "700"}, "minor"),  # nobody said when its receiver forgets
-        (3 * 86400.0, {"cents": "700"}, "minor"),
+        (3 * 86400.0, {"cents": "700"}, "money"),
+        (3.5 * 86400.0, {"cents": "700"}, "money"),  # Friday evening to Tuesday morning
+        (3.6 * 86400.0, {"cents": "700"}, "minor"),
     ],
 )
-def test_a_second_payment_after_a_day_without_a_worker_is_money(
+def test_a_second_payment_after_a_long_weekend_without_a_worker_is_money(
     window: float | None, plain: dict[str, str], grade: str
 ) -> None:
     one = Effect(
@@ -167,6 +179,52 @@ def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
     assert plan(guarantee="keyed", recovers=(sweep,))[1] == (
         "kill@after:email#1 lose wait=95040 sweep"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "is_asked"),
+    [
+        ({"trigger": {"type": "poller", "every": "5s"}}, True),
+        # A cron job that takes up what is left, and one whose day is its job.
+        ({"trigger": CRON, "idempotency": {"strategy": "invariant"}}, True),
+        ({"trigger": CRON}, False),
+    ],
+    ids=["poller", "takes up what is left", "each tick is a job"],
+)
+def test_the_next_tick_of_a_poller_may_come_late_as_well(
+    more: dict[str, Any], is_asked: bool
+) -> None:
+    made = spec(**more)
+    situation = Situation(made, ONCE, BootFacts(ticks=True))
+    assert late_back.unless is not None
+    assert (late_back.unless(situation) is None) is is_asked
+    daily = replace(situation, daily=True)
+    assert late_back.unless(daily) is not None
+
+
+LATE_TICK = "kill@after:email#1 lose wait=95040 redeliver"
+LEASED = "lease_until <= :now)\norder"
+ONLY_NEW = LEASED.replace(":now)", ":now and lease_until > :now - 80000)")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("edits", "risks"),
+    [((), ["window-passed"]), ((("billing/poller.py", LEASED, ONLY_NEW),), [])],
+    ids=["takes it up", "leaves what is old to a person"],
+)
+def test_a_poller_that_was_away_for_longer_than_the_window(
+    edits: tuple[tuple[str, str, str], ...], risks: list[str], tmp_path: Path
+) -> None:
+    root = run.build("plain_poller", Mutant("L", "", edits), tmp_path / "shop")
+    made = load_spec(root / ".skillrun/jobs/send-invoice.yaml", root=root)
+    proof = prove(Target(made, root, None), only=LATE_TICK)
+    found = {risk.judgement.rule: risk.judgement.message for risk in proof.risks}
+    assert list(found) == risks
+    assert all("the next tick comes 26 h after a death" in said for said in found.values())
+    (history_of_ticks,) = [one.history for one in proof.tried if str(one.schedule) == LATE_TICK]
+    assert len(history_of_ticks.runs) >= 2
+    assert history_of_ticks.runs[1].clock - history_of_ticks.runs[0].clock > 95000
 
 
 REPEATED = [*effect(), RETURNED, ACKED]

@@ -138,7 +138,9 @@ class Queue(RivalsRoom):
             return
         self._take_published(run, delivery, waiting.job)
         if self.polled:
-            self._plan_next_tick(run, waiting, delivery)
+            # What started it is away as well, until a move brings its next tick.
+            if not (delivery.died and run.schedule.lose):
+                self._plan_next_tick(run, waiting, delivery)
             return
         settled = delivery.settled
         if settled is None and (delivery.died or _has_broken_down(delivery)):

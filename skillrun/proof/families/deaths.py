@@ -69,6 +69,15 @@ def _looks_for_its_work(situation: Situation) -> str | None:
     return None
 
 
+def _never_comes_late(situation: Situation) -> str | None:
+    """A poller's machine may be away for days, as a worker may; what comes each day has other work
+    by then.
+    """
+    if situation.polled and not situation.daily:
+        return None
+    return _looks_for_its_work(situation)
+
+
 def _bounds_no_deaths(situation: Situation) -> str | None:
     """The work of a poller may kill it at each tick: its spec says whether that ends."""
     worker = situation.spec.worker
@@ -110,10 +119,10 @@ def kill_lose(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         yield Schedule("kill-lose", (fault,), moves, lose=True, midnight=True)
 
 
-@family("late-back", "no keyed effect takes place", unless=_looks_for_its_work)
+@family("late-back", "no keyed effect takes place", unless=_never_comes_late)
 def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """The worker dies after a keyed effect, and the message comes back when the receiver has
-    forgotten the key: a little later than its window. Once in one step, and once in two: who goes
+    """The worker dies after a keyed effect, and the message, or a poller's next tick, comes when
+    the receiver has forgotten the key: a little later than its window. Once in one step, and once in two: who goes
     by the time of the last attempt finds that it was not long ago. And once by a sweep, which may
     have it begin anew.
     """

@@ -23,8 +23,8 @@ PASSED = "window-passed"
 # What the large payment and mail providers promise, where a spec says nothing.
 USUAL_WINDOW_S = 24 * 3600.0
 
-# For so long a worker may be away and nobody is surprised.
-LONGEST_OUTAGE_S = 24 * 3600.0
+# For so long a worker may be away and nobody is surprised: from Friday evening to Tuesday morning.
+LONGEST_OUTAGE_S = 84 * 3600.0
 
 
 def read_window(effect: Effect) -> float:
@@ -130,8 +130,9 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
         if clock - began <= window:
             continue
         hours = (clock - began) / 3600
+        what = "the next tick comes" if reference.facts.ticks else "the message comes back"
         said = (
-            f"{effect.name} takes place a second time when the message comes back {hours:.0f} h"
+            f"{effect.name} takes place a second time when {what} {hours:.0f} h"
             " after a death: its receiver has forgotten the key"
         )
         refused = reference.kept_back.get(effect.name)
@@ -159,15 +160,16 @@ def _choose_grade(reference: Reference, effect: Effect, call: Event, age_s: floa
     Where the application has been seen to keep it back at a lesser age, it has said itself that it
     must not be, and reckons the age wrongly.
 
-    A day without a worker is to be reckoned with: a holiday, a bad deploy. A receiver that is known
-    to forget a key within it, and is told an amount, pays twice then. So does any receiver where
+    A long weekend without a worker is to be reckoned with: a bad deploy on Friday, a holiday on
+    Monday. A receiver that is known to have forgotten a key by then, and is told an amount, pays
+    twice. So does any receiver where
     the broker itself, or the delay that the spec accepts, is as long as the window. A usual window
     that nobody declared is a guess, and a second mail a nuisance.
     """
     if reference.kept_back.get(effect.name, age_s) < age_s:
         return RiskGrade.MONEY
     window = read_window(effect)
-    forgets = effect.window is not None and effect.window <= LONGEST_OUTAGE_S
+    forgets = effect.window is not None and window <= LONGEST_OUTAGE_S
     if forgets and read_amounts(call):
         return RiskGrade.MONEY
     if max(reference.acceptable_delay, reference.facts.redelivery_s) >= window:
