@@ -17,7 +17,9 @@ import os
 import pkgutil
 import runpy
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -42,7 +44,12 @@ def load_rooms() -> None:
     for name in ("skillrun.skills.job_worker.proving.prover", "skillrun.proof.breaking.judge"):
         importlib.import_module(name)
     registry = importlib.import_module("skillrun.frameworks.registry")
-    importlib.import_module("skillrun.repo.survey").compile_globs(registry.recognisers())
+    # A survey of nothing compiles the globs of all recognisers, which are kept for the next one.
+    tree = importlib.import_module("skillrun.repo.tree").Tree
+    survey = importlib.import_module("skillrun.repo.survey")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "init", "-q", folder], check=True)
+        survey.survey_tree(tree(Path(folder)), registry.recognisers())
 
 
 def _load_package(name: str) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from skillrun.proof.schedule import Schedule
 
 MOST_STEPS = 60
+# A wait is told in whole seconds, and one that rounds to none is no wait for a reader.
+_LEAST_TOLD_S = 0.5
 _TEXT = 300
 _AT_ONCE = ("at-once", "distinct-at-once", "stall", "late-error", "late-success", "before-commit")
 _Maker = Callable[["History", "Delivery", "Event"], str]
@@ -192,8 +194,8 @@ def _tell_publish(history: History, delivery: Delivery, event: Event) -> str:
 
 
 def _tell_delay(delay: object) -> str:
-    """How much later something comes, as the end of a sentence; "" for less than half a second."""
-    if not isinstance(delay, int | float) or float(delay) < 0.5:
+    """How much later something comes, as the end of a sentence; "" for what rounds to none."""
+    if not isinstance(delay, int | float) or float(delay) < _LEAST_TOLD_S:
         return ""
     return f", {float(delay):.0f} s later"
 

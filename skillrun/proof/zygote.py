@@ -31,6 +31,8 @@ _SUPERVISOR = Path(__file__).parent.parent / "validations" / "supervisor.py"
 _DOOR = Path(__file__).parent.parent / "probe" / "main.py"
 # Of all zygotes: a later delivery in another interpreter is a later one.
 _HEARD = itertools.count(1)
+# An application of thousands of modules is imported in half of it on a busy machine; what takes
+# longer waits for something that the sandbox refuses.
 BOOT_S = 120.0
 _GLANCE_S = 0.5  # between two looks whether the interpreter was stopped
 # Bytes of one delivery's events: more is babble.

@@ -312,12 +312,6 @@ class _ByName:
         return self._known[wanted]
 
 
-def compile_globs(recognisers: Iterable[Recogniser]) -> None:
-    """Compiles what each survey would compile: done before a process forks, it is done once."""
-    for recogniser in recognisers:
-        _compile_names(recogniser.text_files)
-
-
 @functools.cache
 def _compile_names(globs: tuple[str, ...]) -> re.Pattern[str]:
     """One pattern for all of the globs; without any, it matches nothing.

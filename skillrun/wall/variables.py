@@ -39,6 +39,8 @@ _HINT = (
     " without the effect); where one is never set, a person says what production has, in proof.env"
     " of the base's spec"
 )
+# A mode or a flag is a word; a longer text is a message, which no environment is set to.
+_LONGEST_VALUE = 100
 # A switch that is read as a truth, or compared with what cannot be told.
 _SWITCHED = ("1", "0")
 # Each is a proof of its own, which takes as long as HEAD's.
@@ -169,7 +171,11 @@ def _list_constants(node: ast.AST | None) -> Iterator[str]:
     for inner in ast.walk(node or ast.Module([], [])):
         if not isinstance(inner, ast.Constant) or isinstance(inner.value, bool):
             continue
-        if isinstance(inner.value, str) and len(inner.value) < 100 and "\0" not in inner.value:
+        if (
+            isinstance(inner.value, str)
+            and len(inner.value) < _LONGEST_VALUE
+            and "\0" not in inner.value
+        ):
             yield inner.value
         elif isinstance(inner.value, int | float):
             yield str(inner.value)
