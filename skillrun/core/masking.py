@@ -206,6 +206,9 @@ _BEARER = re.compile(
     r" \t]{1,3})(?=[a-z._~+/=-]{0,64}[0-9]|\S{32})[a-z0-9._~+/=-]{12,}"
 )
 
+# What begins no secret: a mask, a placeholder, a mark of a list or a comment.
+_NO_START = r"(?!\[masked\]|[-$%{<#])"
+_QUOTED_WORD = rf"(?:\"{_NO_START}[^\"\n]{{1,256}}\"|'{_NO_START}[^'\n]{{1,256}}')"
 _QUOTED_OR_NOT = r"(?:\"(?!\[masked\])[^\"\n]{1,256}\"|'(?!\[masked\])[^'\n]{1,256}'|(?![-$\"'<{]|\[masked\])\S{1,256})"
 # The program decides what an option means: `docker run -u 1000:1000` gives no password.
 _USED = r"[^\n|]{0,300}?[ \t]"  # the words between a program and its option
@@ -274,6 +277,41 @@ _REGISTRY = re.compile(
     r"[ \t]{0,3}\\?[\"']?)"
     r"([A-Za-z0-9+/]{6,2000}={0,2})"
 )
+# key="DbPassword" value="x", as settings in XML and forms in HTML have it; in either order.
+_XML_VALUE = rf"(?:\"{_NO_START}[^\"\n]{{1,256}}\"|'{_NO_START}[^'\n]{{1,256}}')"
+_XML_NAME = (
+    r"\b(?:key|name|id)=[\"'][\w.:-]{0,60}?"
+    r"(?:password|passwd|passphrase|secret|token|api[_-]?key)[\"']"
+)
+_ATTRIBUTE = re.compile(rf"(?i)({_XML_NAME}\s{{1,9}}value=){_XML_VALUE}")
+_ATTRIBUTE_BEFORE = re.compile(rf"(?i)(\bvalue=){_XML_VALUE}(?=\s{{1,9}}{_XML_NAME})")
+# auth=("bob", "x") of requests and httpx, HTTPBasicAuth("bob", "x"); not auth=("basic", "digest").
+_PAIR_OF_CODE = re.compile(
+    r"(?i)(?<![a-z])((?:(?:basic_?|proxy_?|http_?)?auth|credentials)[ \t]{0,2}=[ \t]{0,2}\(\s{0,9}"
+    r"(?![\"'](?:basic|digest|bearer|ntlm|oauth2?|token)[\"'])"
+    r"(?:\"[^\"\n]{0,100}\"|'[^'\n]{0,100}'|[\w.]{1,60}),\s{0,9})"
+    rf"{_QUOTED_WORD}(?=\s{{0,9}},?\s{{0,9}}\))"
+    r"|((?:Basic|Digest)Auth(?:entication)?\(\s{0,9}"
+    rf"(?:\"[^\"\n]{{0,100}}\"|'[^'\n]{{0,100}}'|[\w.]{{1,60}}),\s{{0,9}}){_QUOTED_WORD}"
+)
+# password%3Dx%26n%3D1: a query within an address, encoded once or twice. A count of tokens stays.
+_ENCODED = re.compile(
+    r"(?i)((?:password|passwd|passphrase|pwd|(?:secret|token|api[_-]?key)"
+    r"(?=%(?:25)?3D(?!\d{1,11}(?![\w.+/-]))))%(?:25)?3D)(?!\[masked\])"
+    r"(?:(?!%(?:25)?26)[^\s&\"'<>]){1,256}"
+)
+# A name at the end of a line, its value on the next one, further in: YAML, or a text of code. It
+# has a digit or a sign, or stands in quotes: `password:` may begin a section of its own.
+_NEXT_NAME = (
+    r"(?:password|passwd|passphrase|pwd|secret|token|(?:api|access|secret|private)[_-]?key)"
+)
+_ON_NEXT_LINE = re.compile(
+    rf"(?im)^([ \t]{{0,40}}(?:- )?[\"']?[\w.-]{{0,40}}?{_NEXT_NAME}[\"']?[ \t]{{0,3}}"
+    r"(?::|=|=[ \t]?[(\\])[ \t]{0,3}\r?\n[ \t]{1,60})"
+    rf"(?:{_QUOTED_WORD}(?=[,)]{{0,2}}[ \t]{{0,3}}$)"
+    rf"|{_NO_START}(?=[^\s:]{{0,256}}[0-9!@#%^&*+])(?=[^\s:]{{0,256}}[A-Za-z])"
+    r"[^\s:\"'(\[\]]{4,256}$)"
+)
 _KEY_DATA = re.compile(
     r"(?i)(client-key-data\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?)(?!\[masked\])[A-Za-z0-9+/=]{8,}"
 )
@@ -292,6 +330,15 @@ _LOGIN_OPTION = re.compile(r"(?:docker|podman|helm|az|oc) -p\Z")
 _PAIR_OPTION = re.compile(r"(?:curl|wget|https?|xh) (?:-u|--user|--proxy-user|-U|-a|--auth)\Z")
 _PASSWORD_OF_PAIR = re.compile(r"(?<=:).+", re.DOTALL)
 _ATTACHED = re.compile(r"(?:mysql\w*|mariadb[\w-]*) -p.")
+_USER_OPTIONS = frozenset(("-u", "-U", "--user", "--username", "--login"))
+# Their `-p` is a port or a list of ports, a database is what follows `mysql -p`.
+_P_IS_NO_PASSWORD = frozenset(
+    (
+        *("psql", "pg_dump", "pg_restore", "pg_isready", "createdb", "dropdb", "vacuumdb"),
+        *("ssh", "redis-cli", "docker", "podman", "mysql", "mariadb", "sudo", "su", "useradd"),
+    )
+)
+_PORT = re.compile(r"[\d:.-]+\Z")
 _NO_PASSWORD = re.compile(r"-|\$[A-Z_]|\Z")
 
 
@@ -324,7 +371,16 @@ def _mask_word(program: str, before: list[str], word: str) -> str:
         return _PASSWORD_OF_PAIR.sub(MASK, word)
     if _PASSWORD_OPTION.match(option) or _is_login(option, before):
         return MASK
+    if before[-1:] == ["-p"] and _names_user(program, before) and not _PORT.match(word):
+        return MASK
     return word
+
+
+def _names_user(program: str, before: list[str]) -> bool:
+    """Whether a command has been told a user, so that its `-p` is the password: ['tool', '-u',
+    'bob', '-p', 'x'].
+    """
+    return program not in _P_IS_NO_PASSWORD and not _USER_OPTIONS.isdisjoint(before)
 
 
 def _is_login(option: str, before: list[str]) -> bool:
@@ -342,6 +398,9 @@ _SECRET_WORDS = (
     # In small letters `pat` is a pattern; a personal access token stands in a setting.
     r"|(?-i:(?<![A-Za-z])PAT)|(?:github|gitlab|azure|devops)[_-]?pat"
     r"|(?<![a-z])(?:jwt|bearer|salt)"
+    # `dbpass`, `smtppw`; "bypass" and "compass" are other words.
+    r"|(?<![a-z])(?:db|pg|sql|mysql|smtp|ftp|mail|user|root|admin|redis|ldap|ssh|http|proxy)"
+    r"p(?:ass|w)"
 )
 # Digits of the shortest number that is a secret: max_token=4096 is a count and pw=64 a width, but
 # any number may be a password.
@@ -663,6 +722,11 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _masks_group(_NETRC),
     _masks_group(_PGPASS),
     _masks_group(_ELEMENT),
+    _masks_group(_ATTRIBUTE),
+    _masks_group(_ATTRIBUTE_BEFORE),
+    _masks_group(_PAIR_OF_CODE),
+    _masks_group(_ENCODED),
+    _masks_group(_ON_NEXT_LINE),
     _mask_registry,
     _masks_group(_KEY_DATA),
     _mask_named,

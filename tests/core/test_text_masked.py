@@ -242,6 +242,10 @@ def test_no_neighbour_protects_a_token(before: str, secret: str, border: str) ->
         "eyJaaaaaaaaaa.",
         " ",
         "['a', ",
+        'auth=("a", ',
+        "password%3D",
+        'key="password" value="',
+        "password:\n ",
     ],
 )
 def test_hostile_text_does_not_take_long(piece: str) -> None:

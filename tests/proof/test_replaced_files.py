@@ -17,7 +17,7 @@ from skillrun.proof.decisions import read_code
 from skillrun.proof.fixtures.seen import read_records
 from skillrun.proof.scratch import Folders
 from skillrun.proof.second_delivery import trial
-from skillrun.proof.second_delivery.broken_grammar import ENTERED, MADE
+from skillrun.proof.second_delivery.broken_grammar import ENTERED, MADE, RECORDS
 from skillrun.repo import git
 
 _DEEP = "[" * 100_000
@@ -57,6 +57,17 @@ def test_what_a_test_of_a_second_delivery_made_of_its_records(
     made, repeated = trial._count_effects(tmp_path)
     assert not made
     assert not repeated
+
+
+def test_counts_that_cannot_be_read_are_not_none_that_were_counted(tmp_path: Path) -> None:
+    for name in RECORDS:
+        (tmp_path / name).touch()
+    assert trial.find_unreadable(tmp_path) is None
+    with (tmp_path / MADE).open("wb") as large:
+        large.truncate(17 * 1024 * 1024)
+    assert "larger than" in (trial.find_unreadable(tmp_path) or "")
+    (tmp_path / MADE).unlink()
+    assert "No such file" in (trial.find_unreadable(tmp_path) or "")
 
 
 @replaced

@@ -81,6 +81,8 @@ class TestRun:
     repeated: Mapping[str, int] = field(default_factory=dict)
     # Decisions that were met by a job that was delivered again, after its effect.
     met_again: frozenset[int] = frozenset()
+    # Why something of what was counted cannot be read; None: all of it can.
+    unreadable: str | None = None
 
     @property
     def is_green(self) -> bool:
@@ -204,7 +206,20 @@ def _run_once(
         ended = run(job.command, repo, env, limit_s)
         made, repeated = _count_effects(counts)
         met = frozenset(_read_numbers(counts / DECIDED))
-        return TestRun(ended, count_tests(ended.tail), made, repeated, met)
+        unreadable = find_unreadable(counts)
+        return TestRun(ended, count_tests(ended.tail), made, repeated, met, unreadable)
+
+
+def find_unreadable(counts: Path) -> str | None:
+    """Why a record of a run cannot be read. None where each can: an empty one says that nothing took
+    place, and one that is too large, gone or a pipe says nothing.
+    """
+    for name in RECORDS:
+        try:
+            read_file(counts / name)
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+    return None
 
 
 def _count_effects(counts: Path) -> tuple[Counter[str], Counter[str]]:

@@ -146,6 +146,11 @@ def judge_second_delivery(
     if shown.counted is None or not shown.counted.is_green:
         message = "with counters in the handler's file the test does not pass, so it shows nothing"
         return [blocker("idempotency.test-unbreakable", message, hint=_ATTEST)]
+    if shown.counted.unreadable is not None:
+        return [_tell_unreadable(shown.counted.unreadable)]
+    for one in shown.broken:
+        if one.run.unreadable is not None:
+            return [_tell_unreadable(one.run.unreadable)]
     effects = list(effects)
     for effect in effects:
         if not shown.counted.made.get(effect.name):
@@ -153,6 +158,14 @@ def judge_second_delivery(
             hint = "let it run the handler itself, with a stand-in below the effect's call"
             return [blocker("idempotency.test-not-reached", message, hint=hint)]
     return list(_judge_breaks(shown, shown.counted, effects))
+
+
+def _tell_unreadable(why: str) -> Finding:
+    message = f"what took place in the test cannot be read ({why}), so it shows nothing"
+    hint = (
+        "let the test deliver fewer jobs, with smaller payloads, and leave its temporary files be"
+    )
+    return blocker("idempotency.test-unreadable", message, hint=hint)
 
 
 def _tell_not_green(plain: TestRun, command: str) -> Finding:
