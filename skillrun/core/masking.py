@@ -331,14 +331,11 @@ _PAIR_OPTION = re.compile(r"(?:curl|wget|https?|xh) (?:-u|--user|--proxy-user|-U
 _PASSWORD_OF_PAIR = re.compile(r"(?<=:).+", re.DOTALL)
 _ATTACHED = re.compile(r"(?:mysql\w*|mariadb[\w-]*) -p.")
 _USER_OPTIONS = frozenset(("-u", "-U", "--user", "--username", "--login"))
-# Their `-p` is a port or a list of ports, a database is what follows `mysql -p`.
-_P_IS_NO_PASSWORD = frozenset(
-    (
-        *("psql", "pg_dump", "pg_restore", "pg_isready", "createdb", "dropdb", "vacuumdb"),
-        *("ssh", "redis-cli", "docker", "podman", "mysql", "mariadb", "sudo", "su", "useradd"),
-    )
+# Of the programs left out `-p` is a port or a list of ports, and a database follows `mysql -p`.
+_PASSWORD_OF_USER = re.compile(
+    r"(?!(?:psql|pg_\w+|createdb|dropdb|vacuumdb|ssh|redis-cli|docker|podman|mysql|mariadb|sudo|su"
+    r"|useradd) )\S+ -p (?![\d:.-]+\Z)"
 )
-_PORT = re.compile(r"[\d:.-]+\Z")
 _NO_PASSWORD = re.compile(r"-|\$[A-Z_]|\Z")
 
 
@@ -371,16 +368,18 @@ def _mask_word(program: str, before: list[str], word: str) -> str:
         return _PASSWORD_OF_PAIR.sub(MASK, word)
     if _PASSWORD_OPTION.match(option) or _is_login(option, before):
         return MASK
-    if before[-1:] == ["-p"] and _names_user(program, before) and not _PORT.match(word):
+    if _is_of_user(f"{option} {word}", before):
         return MASK
     return word
 
 
-def _names_user(program: str, before: list[str]) -> bool:
+def _is_of_user(option: str, before: list[str]) -> bool:
     """Whether a command has been told a user, so that its `-p` is the password: ['tool', '-u',
     'bob', '-p', 'x'].
     """
-    return program not in _P_IS_NO_PASSWORD and not _USER_OPTIONS.isdisjoint(before)
+    if _USER_OPTIONS.isdisjoint(before):
+        return False
+    return _PASSWORD_OF_USER.match(option) is not None
 
 
 def _is_login(option: str, before: list[str]) -> bool:
