@@ -110,17 +110,15 @@ def list_moves_to_next_tick(spec: JobSpec) -> tuple[str, ...]:
 
 
 def _follow(schedule: Schedule, facts: BootFacts) -> Schedule:
-    is_swept = schedule.family in _SWEPT
+    is_swept = schedule.family in (*_SWEPT, "kill-lose")
     if schedule.family == "crash-loop":
         # Where a death loses the message, the sweeps alone bring it back, and end it in the end.
         is_swept = facts.lossy or facts.acks_late is False
-    elif schedule.family == "kill-lose":
-        # A message that is a row of the database is not lost: who brings it back looks at that row.
-        is_swept = not facts.keeps_rows
     if not is_swept or SWEEP in schedule.moves:
         return schedule
     moves = schedule.moves
-    if schedule.family == "kill-lose":
-        # Nobody publishes it again: that is what the sweep is for.
+    if schedule.family == "kill-lose" and not facts.keeps_rows:
+        # Nobody publishes it again: that is what the sweep is for. Where the message is a row of
+        # the database it is not lost, and another one may come while the dead worker's lease lasts.
         moves = tuple(move for move in moves if move != "re-enqueue")
     return replace(schedule, moves=(*moves, SWEEP))
