@@ -46,6 +46,7 @@ class Booted:
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.recorder = Recorder(os.path.realpath(config["root"]))
+        self.recorder.scratch = config["scratch"].rstrip("/")
         self.clock = Clock(self.recorder)
         self.logs = Logs(self.recorder)
         self.gate: Gate | None = None

@@ -225,15 +225,15 @@ class Effect:
         about = leave_out(given, key_arg)
         fields: dict[str, Any] = {
             "effect": self.name,
-            "args": shorten_text(say_arguments(given)),
-            "subject": shorten_text(say_arguments(about), _COMPARED),
+            "args": shorten_text(self._say_arguments(given)),
+            "subject": shorten_text(self._say_arguments(about), _COMPARED),
             "place": self.recorder.find_place(),
             "plain": _show_plain(about),
         }
         if key_arg:
             key = read_key(given, key_arg)
             if key is not None:
-                fields["key"] = show_value(key)
+                fields["key"] = self.recorder.without_scratch(show_value(key))
             else:
                 fields["key"] = None
         unavailable = find_unavailable(self.original)
@@ -242,6 +242,10 @@ class Effect:
             http = {"http": True}
         self.recorder.meet_boundary("before", name, unavailable, kind="effect", **http, **fields)
         return name, fields
+
+    def _say_arguments(self, given: dict[str, Any]) -> str:
+        """The arguments as `say_arguments` has them, alike in every workplace."""
+        return self.recorder.without_scratch(say_arguments(given))
 
     def bind_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Argument name -> value, without self. Raises TypeError as the real call would."""

@@ -56,6 +56,8 @@ class Recorder:
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") + "/"
+        # Another folder in each workplace: what a call is about does not hang on it.
+        self.scratch = ""
         self.here = _probe_folder()
         self.channel: Channel | None = None
         self.plan: dict[str, dict[str, Any]] = {}
@@ -230,6 +232,12 @@ class Recorder:
                 yield
         finally:
             self._own.logging -= 1
+
+    def without_scratch(self, text: str) -> str:
+        """A text that an event tells, with the scratch by its name, as in a spec."""
+        if not self.scratch:
+            return text
+        return text.replace(self.scratch, "{scratch}")
 
     def next_name(self, name: str) -> str:
         """`email` -> `email#1`, then `email#2`."""

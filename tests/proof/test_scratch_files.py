@@ -138,3 +138,16 @@ def test_what_a_passed_through_effect_leaves_in_files_is_compared(
     proof = proof_of(repo, "kill@after:send#1")
     assert proof.verdict == verdict, proof
     assert "effect.not-seen" not in [one.rule for one in proof.incomplete]
+
+
+@pytest.mark.real
+def test_a_call_that_names_the_scratch_is_the_same_in_every_workplace(tmp_path: Path) -> None:
+    """Two workplaces have two folders: a call was another one in each, and another key."""
+    becomes = f"send({FOLDER}, key={FOLDER} + f'order-{{order_id}}')"
+    repo = plain_repo(
+        tmp_path / "repo", was='send(order_id, key=f"order-{order_id}")', becomes=becomes
+    )
+    (tried,) = proof_of(repo).tried[-1:]
+    (call,) = tried.history.performed()
+    assert call["key"] == "'{scratch}/order-7'"
+    assert call["subject"] == "order_id='{scratch}/'"
