@@ -168,6 +168,7 @@ def test_every_part_has_its_place() -> None:
     assert parts <= set().union(*LAYERS)
 
 
+@pytest.mark.real
 def test_imports_go_down() -> None:
     """Those inside a function and those for types alone, too."""
     upward = {edge for edge in edges() if edge[0] != "__init__" and layer(edge[1]) > layer(edge[0])}
@@ -249,6 +250,7 @@ def test_no_circle_between_modules() -> None:
     assert circle(met) == []
 
 
+@pytest.mark.real
 def test_no_circle_between_what_runs_in_the_target() -> None:
     """Modules of the probe and drivers, which import by relative names."""
     met = set()
@@ -349,6 +351,7 @@ def typer_alone(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     }
 
 
+@pytest.mark.real
 def test_help_starts_light(tmp_path: Path, typer_alone: set[str]) -> None:
     (tmp_path / "repo").mkdir()
     for args in (["--help"], ["run", "--help"], ["ledger", "--help"]):
@@ -364,6 +367,7 @@ def test_status_and_an_unchanged_resume_start_light(
         assert (loaded(finished_shop, *args) - typer_alone) & HEAVY == set(), args
 
 
+@pytest.mark.real
 def test_what_runs_in_the_target_knows_the_library_alone() -> None:
     """The zygote has the standard library, its own files, and in a driver the job library: no
     skillrun, no pydantic.
@@ -385,6 +389,7 @@ def test_what_runs_in_the_target_knows_the_library_alone() -> None:
                 assert top in sys.stdlib_module_names | clients, f"{path}:{node.lineno}: {name}"
 
 
+@pytest.mark.real
 def test_what_runs_in_the_target_imports_its_own_by_relative_names() -> None:
     """Out there skillrun has another name: a driver finds the probe, and what lies beside it and
     runs there too.

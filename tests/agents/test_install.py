@@ -79,6 +79,7 @@ def foreign(agent: str) -> dict[str, str | bytes]:
     return files
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("agent", real_but(AGENTS, "claude", "codex"))
 def test_into_an_empty_repository_and_back(agent: str, tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
@@ -247,6 +248,7 @@ def test_all_or_nothing(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
+@pytest.mark.real
 def test_a_death_in_between_leaves_a_record_that_says_too_much(tmp_path: Path) -> None:
     """The record is the first to be written and the last to be changed when things are taken
     back.
@@ -272,6 +274,7 @@ def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
     assert (repo / ".mcp.json").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.real
 def test_what_two_agents_share_stays_for_the_other(tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
     before = tree(repo)

@@ -148,6 +148,7 @@ def test_comments_of_the_neighbours_stay_where_one_goes(key: str, left: str) -> 
 COMMENTS = ("", " ", " // %\n", " /* % */ ", "\n  // %\n  ")
 
 
+@pytest.mark.real
 @settings(deadline=None)
 @given(
     gaps=st.lists(st.sampled_from(COMMENTS), min_size=12, max_size=12),

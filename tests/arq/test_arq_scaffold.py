@@ -17,6 +17,7 @@ from writing import assert_clean, assert_noticed, case_of, write
 from skillrun.skills.job_worker.scaffold.plan import plan
 
 
+@pytest.mark.real
 def test_the_handler_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     assert {"sweep", "send_receipt", "enqueue_send_receipt"} <= {*written.names(TASKS)}
@@ -45,6 +46,7 @@ def test_no_retry_says_why(tmp_path: Path) -> None:
     assert "func(send_receipt, max_tries=6)" in written.text(WORKER)
 
 
+@pytest.mark.real
 def test_a_clock_publishes_what_is_due_under_an_id(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     assert {"due_send_receipt", "tick_send_receipt"} <= {*written.names(TASKS)}

@@ -77,6 +77,7 @@ SETTINGS: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_worker_lists_it(tmp_path: Path, name: str) -> None:
     files, lines = SETTINGS[name]
@@ -171,6 +172,7 @@ def test_the_modules_can_be_imported_in_any_order(tmp_path: Path, name: str) -> 
     assert written.run("-c", "import shop.worker, shop.tasks").returncode == 0
 
 
+@pytest.mark.real
 def test_a_publisher_of_the_repositorys_own_is_left_to_publish(tmp_path: Path) -> None:
     orders = SENDS.replace("publish()", "settle(order_id, email)").replace(
         "'sweep'", "'send_receipt', order_id, email"

@@ -23,6 +23,7 @@ def blocked(repo: Path, *args: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.real
 def test_no_spec(tmp_path: Path) -> None:
     repo = odd.plain(tmp_path / "repo")
     report = blocked(repo)
@@ -33,6 +34,7 @@ def test_no_spec(tmp_path: Path) -> None:
     assert "skillrun spec init --from " in command
 
 
+@pytest.mark.real
 def test_no_spec_is_one_screen_of_jobs(tmp_path: Path) -> None:
     """Seven stages that all wait for the same file would hide what can be done without it."""
     repo = odd.plain(tmp_path / "repo")
@@ -45,6 +47,7 @@ def test_no_spec_is_one_screen_of_jobs(tmp_path: Path) -> None:
         assert len(done.stdout.splitlines()) < 24
 
 
+@pytest.mark.real
 def test_no_job_is_one_screen_that_says_so(tmp_path: Path) -> None:
     """Nine stages that all wait for a job say neither that none was found nor what to do."""
     repo = helpers.build_tree(tmp_path / "repo", {"shop/mail.py": "def send():\n    pass\n"})
@@ -72,6 +75,7 @@ def test_a_name_that_is_no_job_where_there_is_none_says_how_to_name_it(tmp_path:
     assert (repo / ".skillrun/jobs/send.yaml").is_file()
 
 
+@pytest.mark.real
 def test_the_spec_init_command_that_is_proposed_works(tmp_path: Path) -> None:
     repo = odd.plain(tmp_path / "repo")
     report = blocked(repo)
@@ -82,6 +86,7 @@ def test_the_spec_init_command_that_is_proposed_works(tmp_path: Path) -> None:
     assert list((repo / ".skillrun" / "jobs").glob("*.yaml"))
 
 
+@pytest.mark.real
 def test_a_handler_that_does_not_exist(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     report = blocked(repo, "--set", "handler=shop.tasks:send_nothing")
@@ -89,17 +94,20 @@ def test_a_handler_that_does_not_exist(tmp_path: Path) -> None:
     assert any("send_nothing" in action["detail"] for action in report["next"])
 
 
+@pytest.mark.real
 def test_no_framework(tmp_path: Path) -> None:
     report = blocked(odd.no_framework(tmp_path / "repo"))
     assert shops.stages(report)["identify"] == "blocked"
     assert "personalize-repo" in [r["skill"] for r in report["recommendations"]]
 
 
+@pytest.mark.real
 def test_several_apps_equally_likely(tmp_path: Path) -> None:
     report = shops.report(odd.two_apps(tmp_path / "repo"), code=3)
     assert shops.stages(report)["identify"] in ("blocked", "passed")
 
 
+@pytest.mark.real
 def test_consent_not_given(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     report = blocked(repo)
@@ -112,12 +120,14 @@ def test_consent_not_given(tmp_path: Path) -> None:
     assert "make lint; make test" in validating["detail"]
 
 
+@pytest.mark.real
 def test_idempotency_unknown(tmp_path: Path) -> None:
     report = blocked(shops.shop(tmp_path / "repo", "1-idempotency-unknown"))
     assert shops.stages(report)["idempotency"] == "blocked"
     assert shops.stages(report)["validate"] == "pending"
 
 
+@pytest.mark.real
 def test_every_independent_problem_at_once(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo", "1-idempotency-unknown", "2-permanent-error-retried")
     statuses = shops.stages(blocked(repo))

@@ -31,6 +31,7 @@ def test_the_short_option_shows_the_same_help(words: tuple[str, ...], tmp_path: 
 OFFERED = {"pro": "prove", "prove --sc": "--schedule", "ledger que": "query", "spec in": "init"}
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("shell", "asked"),
     [

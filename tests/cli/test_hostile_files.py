@@ -53,6 +53,7 @@ def given(*, quick: bool) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield args, kind
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", QUICK_NAMES)
 def test_a_pipe_opened_by_its_name_stops_no_command(repo: Path, name: str) -> None:
     hostile.put(repo, name, HANGS)

@@ -50,6 +50,7 @@ def test_a_hook_holds_nobody_up_for_it(finished_shop: Path) -> None:
     assert "damaged" in said
 
 
+@pytest.mark.real
 def test_the_pages_do_not_begin_with_it(finished_shop: Path) -> None:
     hostile.spoil(finished_shop / LEDGER, "one statement")
     assert "damaged" in ends_well(finished_shop, "ledger serve --port 0", RUN)

@@ -90,6 +90,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", str(repo)], check=True)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("args", real_but(COMMANDS, ("detect",), ("run", SKILL)), ids=" ".join)
 def test_a_name_that_is_no_text_stops_no_command(odd: Path, args: tuple[str, ...]) -> None:
     ends_well(odd, *args)

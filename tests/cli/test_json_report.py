@@ -40,6 +40,7 @@ CASES: dict[str, tuple[tuple[str, ...], list[str], int]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(CASES, "until"))
 def test_the_report_is_as_published(name: str, tmp_path: Path) -> None:
     overlays, args, code = CASES[name]
@@ -71,6 +72,7 @@ def test_the_report_and_the_ledger_agree(finished_shop: Path) -> None:
     assert report["run"]["id"] == row["run_id"]
 
 
+@pytest.mark.real
 def test_no_spec_and_no_framework(tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"a.py": ""})
     valid(json_of(helpers.run_cli(shops.SKILL, "--json", cwd=repo)), "report.v1.json")
@@ -119,6 +121,7 @@ def test_every_other_command_prints_one_document(command: str, looked_at: Path) 
     json.loads(done.stdout)
 
 
+@pytest.mark.real
 def test_errors_go_to_stderr_with_their_exit_code(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     for args, code in (

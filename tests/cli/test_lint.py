@@ -41,6 +41,7 @@ def test_files_in_which_nothing_is_wrong_say_nothing(tmp_path: Path) -> None:
     assert helpers.git(repo, "status", "--porcelain") == ""
 
 
+@pytest.mark.real
 def test_what_is_certain_is_told_of_the_file_that_was_given_alone(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo", *UNBOUNDED)
     code, said = lint(repo, "shop/tasks.py")
@@ -72,6 +73,7 @@ def test_each_violation_of_a_spec_is_told_with_its_line(tmp_path: Path) -> None:
     assert ".skillrun/jobs/other.yaml:4: x" in said
 
 
+@pytest.mark.real
 def test_as_a_hook_calls_it_typer_is_not_loaded(tmp_path: Path) -> None:
     """And what is said is what the parser's way says, which an option takes."""
     repo = build(tmp_path / "repo", *UNBOUNDED)

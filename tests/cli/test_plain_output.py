@@ -102,6 +102,7 @@ def test_a_folder_with_a_hostile_name(tmp_path: Path) -> None:
     check(helpers.run_cli(shops.SKILL, "--ledger", "no\x1b[31m/such\u202e", cwd=repo).stderr)
 
 
+@pytest.mark.real
 def test_plain_lines_for_a_pipe(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     out = shops.run(repo, code=3, env={"TERM": "xterm-256color", "FORCE_COLOR": "1"})
@@ -140,6 +141,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert len(shops.telemetry(shops.ledger_of(repo))) == 1, done.stdout
 
 
+@pytest.mark.real
 def test_help_is_plain(tmp_path: Path) -> None:
     for args in (["--help"], ["run", "--help"], ["ledger", "--help"], ["spec", "init", "--help"]):
         done = helpers.run_cli(*args, cwd=tmp_path, env={"TERM": "xterm-256color"})

@@ -130,6 +130,7 @@ def test_what_the_commit_does_not_hold_is_not_stated(name: str, tmp_path: Path) 
     assert not (repo / FILE).exists()
 
 
+@pytest.mark.real
 def test_an_edit_that_git_is_told_not_to_look_at_is_not_stated(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     helpers.write_files(repo, {"rates.json": "1"})
@@ -139,12 +140,14 @@ def test_an_edit_that_git_is_told_not_to_look_at_is_not_stated(tmp_path: Path) -
     assert "HEAD does not hold: rates.json" in prove(repo, code=3)
 
 
+@pytest.mark.real
 def test_without_a_commit_nothing_is_stated(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     helpers.git(repo, "checkout", "--quiet", "--orphan", "other")
     assert "HEAD does not hold: " in prove(repo, code=3)
 
 
+@pytest.mark.real
 def test_a_spec_that_git_ignores_is_not_stated(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     helpers.write_files(repo, {".gitignore": "mine/\n"})

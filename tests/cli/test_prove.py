@@ -52,6 +52,7 @@ def test_the_shop_is_proved(tmp_path: Path) -> None:
     assert helpers.git(repo, "status", "--short") == ""
 
 
+@pytest.mark.real
 def test_a_handler_that_repeats_itself_is_refuted(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", jobs=TOUCHY)
     shown = prove(repo, "--trust", "--schedule", "redeliver", code=1).stdout

@@ -266,6 +266,7 @@ def test_a_folder_without_git(tmp_path: Path) -> None:
 # -- what it costs, and whom it leaves alone
 
 
+@pytest.mark.real
 def test_without_the_option_one_module_is_imported(tmp_path: Path) -> None:
     test = """
         import json
@@ -282,6 +283,7 @@ def test_without_the_option_one_module_is_imported(tmp_path: Path) -> None:
     assert names == ["skillrun", "skillrun.cli", "skillrun.cli.pytest_plugin"]
 
 
+@pytest.mark.real
 def test_tests_that_skillrun_runs_prove_nothing_again(tmp_path: Path) -> None:
     root = orders(tmp_path / "orders")
     said = run_pytest(root, "--prove", code=0, SKILLRUN_NESTED="1")

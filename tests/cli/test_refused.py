@@ -180,6 +180,7 @@ def test_the_names_of_several_specs_are_shown_on_one_line(repo: Path) -> None:
     assert not any(line.startswith("skillrun: all") for line in done.stderr.splitlines())
 
 
+@pytest.mark.real
 def test_a_ledger_of_a_newer_version(repo: Path) -> None:
     shops.run(repo, code=3)
     ledger = shops.ledger_of(repo)
@@ -189,6 +190,7 @@ def test_a_ledger_of_a_newer_version(repo: Path) -> None:
     refused(repo, shops.SKILL, says="written by a newer skillrun (ledger version 99")
 
 
+@pytest.mark.real
 def test_a_ledger_that_is_locked_for_good(repo: Path) -> None:
     shops.run(repo, code=3)
     helpers.write_files(repo, {"shop/new.py": ""})
@@ -209,6 +211,7 @@ def test_a_ledger_that_is_locked_for_good(repo: Path) -> None:
         holder.communicate(b"\n")
 
 
+@pytest.mark.real
 def test_a_refusal_adds_nothing_to_a_ledger(repo: Path) -> None:
     shops.run(repo, code=3)
     helpers.write_files(repo, {"job.yaml": "version: 1\njob: x\ncolour: red\n"})
@@ -217,6 +220,7 @@ def test_a_refusal_adds_nothing_to_a_ledger(repo: Path) -> None:
     assert shops.ledger_of(repo).read_bytes() == before
 
 
+@pytest.mark.real
 def test_a_read_only_tree_says_where_the_ledger_may_go(tmp_path: Path) -> None:
     root = odd.plain(tmp_path / "repo")
     with odd.read_only(root) as prefix:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import helpers
+import pytest
 import shops
 
 from skillrun.reports.run_screen import closing_screen
@@ -95,6 +96,7 @@ def test_an_attestation_that_is_asked_for_is_something_to_do() -> None:
     assert shown[1] == "1. reviewed: a person looks"
 
 
+@pytest.mark.real
 def test_the_run_itself_is_one_screen_and_all_with_v(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     missing = ("--repo", str(repo), "--set", "handler=shop.tasks:send_nothing")

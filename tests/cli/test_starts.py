@@ -52,6 +52,7 @@ VARIES = re.compile(
 )
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("line", real_but(LINES, "staus", "list", "status --json"))
 def test_a_fork_says_what_a_start_says(line: str, finished_shop: Path) -> None:
     started, forked = [

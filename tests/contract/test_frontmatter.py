@@ -76,6 +76,7 @@ def test_lint_calls_the_missing_quotes_an_error(tmp_path: Path) -> None:
     assert [finding.rule for finding in lint_skill(path)] == ["skill.yaml"]
 
 
+@pytest.mark.real
 @given(st.text(max_size=200))
 def test_any_text_is_split_or_refused(text: str) -> None:
     try:
@@ -89,6 +90,7 @@ def test_any_text_is_split_or_refused(text: str) -> None:
 lines = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=20)
 
 
+@pytest.mark.real
 @given(
     st.lists(lines.filter(lambda line: line.rstrip() != "---"), max_size=8),
     st.lists(lines, max_size=8),

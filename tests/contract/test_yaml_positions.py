@@ -212,6 +212,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.real
 @given(values)
 def test_what_a_yaml_writer_writes_is_read_back(value: Any) -> None:
     found = load_positions(yaml.safe_dump(value))
@@ -220,6 +221,7 @@ def test_what_a_yaml_writer_writes_is_read_back(value: Any) -> None:
     assert set(found.lines) == set(paths(value))
 
 
+@pytest.mark.real
 @given(values, st.sampled_from([None, 1]))
 def test_what_a_json_writer_writes_is_read_back(value: Any, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)

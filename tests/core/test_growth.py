@@ -68,6 +68,7 @@ def test_a_place_in_a_bundle_is_its_line_and_elsewhere_as_exact_as_ever(
     assert [sight.line for sight in found if sight.kind == "call"] == [2]
 
 
+@pytest.mark.real
 def test_a_chain_of_calls_has_no_name() -> None:
     text = "import {Queue} from 'bullmq';a" + ".b('c')" * 20_000
     names = [sight.name for sight in see_source("chain.js", text.encode()).sights]
@@ -82,6 +83,7 @@ def test_of_a_line_only_its_beginning_is_looked_at() -> None:
     )
 
 
+@pytest.mark.real
 def test_every_header_of_many_keys_is_masked() -> None:
     header = "-----BEGIN RSA PRIVATE KEY-----\n"
     assert "BEGIN" not in masked(header * 5_000)

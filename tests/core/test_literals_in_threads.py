@@ -35,6 +35,7 @@ def read_often(times: int) -> int:
     return sum(len(read_literal(MESSAGE)) for _ in range(times))
 
 
+@pytest.mark.real
 def test_several_threads_read_at_once(turns: None) -> None:
     """Python 3.11 counts the depth of all trees together, and says SystemError."""
     with ThreadPoolExecutor(4) as threads:

@@ -63,6 +63,7 @@ def test_a_killed_holder_lets_go(tmp_path: Path) -> None:
             assert lock.acquire(10)
 
 
+@pytest.mark.real
 def test_waiting_ends_when_the_holder_ends(tmp_path: Path) -> None:
     path = tmp_path / "run.lock"
     with other_process_holds(path, 0.3), RunLock(path) as lock:

@@ -210,6 +210,7 @@ def test_a_digest_stays_readable(kind: str, coded: Callable[[bytes], bytes]) -> 
             assert masked(text) == text
 
 
+@pytest.mark.real
 @given(st.binary(min_size=300, max_size=900), st.sampled_from([64, 70, 76]), st.integers(0, 3))
 def test_lines_from_the_middle_of_a_key_go_with_the_last_one(
     data: bytes, width: int, lead: int
@@ -226,6 +227,7 @@ def test_masking_twice_changes_nothing_more(text: str) -> None:
     assert masked(masked(text)) == masked(text)
 
 
+@pytest.mark.real
 @given(st.text(max_size=30), st.sampled_from(SECRETS), st.sampled_from([" ", "\n", '"', "(", "="]))
 def test_no_neighbour_protects_a_token(before: str, secret: str, border: str) -> None:
     assert secret not in masked(before + border + secret)

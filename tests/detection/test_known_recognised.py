@@ -221,6 +221,7 @@ def test_a_worker_start_is_evidence(tmp_path: Path) -> None:
     assert use is not None and "Procfile" in {place.path for place in use.evidence}
 
 
+@pytest.mark.real
 def test_the_parser_is_loaded_for_other_languages_alone(tmp_path: Path) -> None:
     """A Python repository costs no import of it."""
     root = helpers.build_tree(tmp_path, {"requirements.txt": "arq\n", "shop/a.py": "import arq\n"})

@@ -310,6 +310,7 @@ def test_a_file_that_only_sends_is_not_the_worker(tmp_path: Path) -> None:
     assert use.apps[0] == "api/celery_client.py:app"
 
 
+@pytest.mark.real
 def test_files_that_could_not_be_read_are_said(tmp_path: Path) -> None:
     files = CELERY | {"shop/celery.py": APP, "shop/tasks.py": "from celery import (\n"}
     root = helpers.build_tree(tmp_path / "broken", files)

@@ -30,6 +30,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(tmp_path_factory.mktemp("usual"), BASE)
 
 
+@pytest.mark.real
 def test_the_handler_and_its_publisher_stand_beside_the_other_jobs(usual: Written) -> None:
     assert {"sweep", "send_receipt", "enqueue_send_receipt"} <= {*usual.names(TASKS)}
     assert usual.run("ruff", "check", "shop").stdout == "All checks passed!\n"
@@ -58,6 +59,7 @@ def test_what_a_table_keeps_is_no_failed_task(usual: Written, tmp_path: Path) ->
     assert "schedule" not in failed and "attempt: int" not in failed
 
 
+@pytest.mark.real
 def test_a_row_of_the_own_database_is_there_with_the_commit_by_itself(
     usual: Written, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_migration_has_the_clock_call_a_tick(tmp_path: Path) -> None:
     assert '("shop", "0003_receipt_deadjob"),' in text
 
 
+@pytest.mark.real
 def test_a_poller_without_tables_has_its_migration_too(tmp_path: Path) -> None:
     written = write(tmp_path, replace(BASE, trigger="poller", store="receiver", dead="none"))
     assert migrations(written) == ["0003_schedule_send_receipt.py"]

@@ -31,6 +31,7 @@ def settings(old: str, new: str) -> dict[str, str]:
     return {SETTINGS: text.replace(old, new)}
 
 
+@pytest.mark.real
 def test_the_task_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     assert {"sweep", "send_receipt", "enqueue_send_receipt"} <= {*written.names(TASKS)}
@@ -114,6 +115,7 @@ def test_a_backend_without_the_usual_queue(tmp_path: Path) -> None:
     assert "override_settings" not in written.text(TESTS)
 
 
+@pytest.mark.real
 def test_tests_have_the_backend_that_the_settings_of_tests_have_not(tmp_path: Path) -> None:
     dummy = '"django_tasks.backends.dummy.DummyBackend"'
     other = f'from config.settings import *\n\nTASKS = {{"default": {{"BACKEND": {dummy}}}}}\n'
@@ -125,6 +127,7 @@ def test_tests_have_the_backend_that_the_settings_of_tests_have_not(tmp_path: Pa
 # -- the clock
 
 
+@pytest.mark.real
 def test_a_clock_starts_a_command_that_enqueues_what_is_due(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     assert "            tasks.enqueue_send_receipt(**payload)\n" in written.text(RUNNER)
@@ -138,6 +141,7 @@ def test_a_clock_starts_a_command_that_enqueues_what_is_due(tmp_path: Path) -> N
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_a_poller_is_started_beside_the_worker(tmp_path: Path) -> None:
     written = write(tmp_path, POLLER)
     assert written.text("Procfile").splitlines() == [
@@ -224,6 +228,7 @@ def test_what_django_s_tasks_cannot_do_is_said_first(tmp_path: Path, name: str) 
     assert words in said(tmp_path, combination, files)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "files",
     [

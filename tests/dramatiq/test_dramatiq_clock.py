@@ -25,6 +25,7 @@ SPEC = ".skillrun/jobs/send-receipt.json"
 START = "python -m shop.send_receipt_runner"
 
 
+@pytest.mark.real
 def test_a_cron_job_has_a_module_that_sends_and_a_line_that_starts_it(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     assert {"send_receipt", "bury_send_receipt", "enqueue_send_receipt"} <= {*written.names(TASKS)}
@@ -36,6 +37,7 @@ def test_a_cron_job_has_a_module_that_sends_and_a_line_that_starts_it(tmp_path: 
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_a_poller_has_a_loop_with_its_lock_and_its_jitter(tmp_path: Path) -> None:
     written = write(tmp_path, POLLER)
     text = written.text(RUNNER)
@@ -45,6 +47,7 @@ def test_a_poller_has_a_loop_with_its_lock_and_its_jitter(tmp_path: Path) -> Non
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_what_is_due_is_told_from_what_was_given_up(tmp_path: Path) -> None:
     """Nothing marks a job that was given up as handled: the next tick would send it again."""
     words = "It leaves out what is done, and what "
@@ -54,6 +57,7 @@ def test_what_is_due_is_told_from_what_was_given_up(tmp_path: Path) -> None:
     ).text(RUNNER)
 
 
+@pytest.mark.real
 def test_notes_say_how_one_that_was_given_up_is_tried_again(tmp_path: Path) -> None:
     text = write(tmp_path, CRON, {"docs/operations.md": "# Operations\n"}).text(
         "docs/operations.md"
@@ -62,6 +66,7 @@ def test_notes_say_how_one_that_was_given_up_is_tried_again(tmp_path: Path) -> N
     assert "mend the cause and publish the job again." in text
 
 
+@pytest.mark.real
 def test_a_cron_line_like_those_that_are_there(tmp_path: Path) -> None:
     there = "0 3 * * * cd /srv/shop && .venv/bin/python -m shop.sweep --all >> sweep.log\n"
     written = write(
@@ -81,6 +86,7 @@ WORKERS = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("worker", real_but(WORKERS, "worker: dramatiq shop.tasks"))
 def test_a_poller_is_started_as_the_workers_are(tmp_path: Path, worker: str) -> None:
     written = write(tmp_path, POLLER, {"Procfile": f"web: gunicorn shop\n{worker}\n"})
@@ -110,6 +116,7 @@ DJANGO = {
 }
 
 
+@pytest.mark.real
 def test_in_django_a_management_command_starts_it(tmp_path: Path) -> None:
     written = write(tmp_path, replace(POLLER, store="receiver", dead="framework"), DJANGO)
     assert (
@@ -120,6 +127,7 @@ def test_in_django_a_management_command_starts_it(tmp_path: Path) -> None:
     assert "__main__" not in written.text(RUNNER)
 
 
+@pytest.mark.real
 def test_in_django_its_line_is_read_through_the_command_and_the_commit(tmp_path: Path) -> None:
     written = write(tmp_path, replace(CRON, store="receiver", dead="framework"), DJANGO)
     assert written.text("crontab").endswith('cd "$APP" && python manage.py send_receipt\n')
@@ -143,6 +151,7 @@ def test_a_publisher_of_ones_own_is_left_to_its_callers(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.real
 def test_beside_a_handler_in_no_package(tmp_path: Path) -> None:
     spec = samples.spec(CRON) | {"handler": "tasks:send_receipt"}
     more = {"tasks.py": samples.files(CRON)[TASKS], SPEC: json.dumps(spec)}
@@ -172,6 +181,7 @@ def rules(root: Path) -> set[str]:
     }
 
 
+@pytest.mark.real
 def test_without_its_line_it_is_never_scheduled(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     missing = {"contract.no-scheduler", "handler.not-scheduled"}

@@ -135,6 +135,7 @@ def test_retry_when_overrides(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, actor("max_retries=3"))
 
 
+@pytest.mark.real
 def test_permanent_retried(check_finds: Check, check_ignores: Check) -> None:
     rule = "permanent-retried"
     check_finds(
@@ -446,6 +447,7 @@ def test_object_argument(check_finds: Check, check_ignores: Check) -> None:
     check_ignores("pickle-encoder", actor())
 
 
+@pytest.mark.real
 def test_wrong_arguments(check_finds: Check, check_ignores: Check) -> None:
     rule = "wrong-arguments"
     for call, words in {

@@ -18,6 +18,7 @@ TASKS = "shop/tasks.py"
 BASE = Combination("dramatiq")
 
 
+@pytest.mark.real
 def test_the_actors_the_middleware_and_the_sender_stand_beside_the_other_jobs(
     tmp_path: Path,
 ) -> None:
@@ -42,6 +43,7 @@ def test_attempts_and_waits_are_those_of_the_spec_in_milliseconds(tmp_path: Path
     assert "after waits of at most 4 s, 8 s and 16 s." in text
 
 
+@pytest.mark.real
 def test_waits_that_the_library_cannot_double_are_the_actors_own(tmp_path: Path) -> None:
     text = write(tmp_path / "fixed", Combination("dramatiq", backoff="fixed")).text(TASKS)
     assert "SEND_RECEIPT_WAITS = [5000, 5000, 5000]  # milliseconds" in text
@@ -51,12 +53,14 @@ def test_waits_that_the_library_cannot_double_are_the_actors_own(tmp_path: Path)
     assert "return random.randint(wait // 2, wait)" in tripling
 
 
+@pytest.mark.real
 def test_no_retry_says_why_and_needs_no_middleware_of_its_own(tmp_path: Path) -> None:
     text = write(tmp_path, Combination("dramatiq", retry=False)).text(TASKS)
     assert "max_retries=0,  # Somebody looks at each failure" in text
     assert "SendReceiptAttempts" not in text
 
 
+@pytest.mark.real
 def test_dead_letters_of_the_library_need_no_actor(tmp_path: Path) -> None:
     written = write(tmp_path, Combination("dramatiq", dead="framework"))
     assert "bury_send_receipt" not in written.names(TASKS)
@@ -73,6 +77,7 @@ def test_a_queue_of_dead_letters_is_the_librarys_own(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_a_broker_that_has_the_current_message_gets_no_second_one(tmp_path: Path) -> None:
     broker = (
         "import dramatiq\nfrom dramatiq.brokers.redis import RedisBroker\nfrom dramatiq.middleware"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import pytest
 import yaml
 from dramatiq_shop import BROKEN, FILES, TASKS
 
@@ -73,6 +74,7 @@ def test_who_means_dramatiqs_own_dead_letters_is_told_their_name(tmp_path: Path)
     )
 
 
+@pytest.mark.real
 def test_a_jitter_that_lengthens_is_written_with_either_end(tmp_path: Path) -> None:
     """Dramatiq waits once to twice min_backoff; the spec's jitter shortens."""
     for number, base in enumerate(("2s", "4s")):

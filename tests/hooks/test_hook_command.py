@@ -82,6 +82,7 @@ def test_done_is_blocked_once_for_a_tree_and_then_recorded_as_unverified(repo: P
     assert shops.asked(repo, "ledger verify")["integrity"] == "whole"
 
 
+@pytest.mark.real
 def test_a_changed_tree_is_blocked_again(repo: Path) -> None:
     assert stop(repo)
     (repo / HANDLER).write_text((repo / HANDLER).read_text() + "# tried something\n")
@@ -99,6 +100,7 @@ def test_a_tree_that_changes_by_itself_holds_nobody_for_ever(repo: Path) -> None
     assert hook_events(repo) == ["hook.blocked"] * 3 + ["hook.unverified"]
 
 
+@pytest.mark.real
 def test_a_broken_spec_is_no_way_out(repo: Path) -> None:
     spec = repo / shops.SPEC
     spec.write_text(spec.read_text() + "x: [\n")
@@ -119,6 +121,7 @@ def test_several_open_jobs_are_one_block(repo: Path) -> None:
     assert stop(repo) is None
 
 
+@pytest.mark.real
 def test_the_hook_leaves_the_run_as_it_was(repo: Path) -> None:
     before = shops.report(repo, code=1)
     stop(repo)
@@ -126,6 +129,7 @@ def test_the_hook_leaves_the_run_as_it_was(repo: Path) -> None:
     assert shops.stages(after) == shops.stages(before)
 
 
+@pytest.mark.real
 def test_success_is_not_blocked_until_its_evidence_is_stale(finished_shop: Path) -> None:
     repo = finished_shop
     assert stop(repo) is None
@@ -162,6 +166,7 @@ def test_a_ledger_that_cannot_be_written_blocks_nobody(repo: Path) -> None:
     assert done.stderr.startswith("skillrun: hook claude stop: ")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("agent", WITH_STOP)
 def test_every_agent_is_blocked_in_its_own_words(agent: str, repo: Path) -> None:
     payload = {

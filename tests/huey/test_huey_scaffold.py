@@ -19,6 +19,7 @@ TASKS = "shop/tasks.py"
 BASE = Combination("huey")
 
 
+@pytest.mark.real
 def test_the_handler_its_receiver_and_its_publisher_stand_beside_the_other_jobs(
     tmp_path: Path,
 ) -> None:
@@ -29,6 +30,7 @@ def test_the_handler_its_receiver_and_its_publisher_stand_beside_the_other_jobs(
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_waits_are_those_of_the_spec(tmp_path: Path) -> None:
     text = write(tmp_path, BASE).text(TASKS)
     assert "retries=3,  # 4 attempts in all" in text
@@ -40,12 +42,14 @@ def test_waits_are_those_of_the_spec(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_no_retry_says_why(tmp_path: Path) -> None:
     text = write(tmp_path, replace(BASE, retry=False)).text(TASKS)
     assert "retries=0,  # Somebody looks at each failure" in text
     assert "retry_delay" not in text
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("combination", "tick"),
     [

@@ -36,6 +36,7 @@ def test_an_endless_retry_stops(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_a_task_argument_is_no_field_of_the_payload(tmp_path: Path) -> None:
     """context=True passes it; without it the handler would need a field `task`."""
     needed = with_tasks("task=None", "task")
@@ -118,6 +119,7 @@ def test_a_failure_that_only_earlier_attempts_log_is_no_answer(
     assert ("observability.failed" not in found) == answered
 
 
+@pytest.mark.real
 def test_a_periodic_task_has_a_scheduler(tmp_path: Path) -> None:
     text = TASKS.replace("@huey.task(", "@huey.periodic_task(crontab(minute='0'), ")
     text = text.replace("import CancelExecution", "import CancelExecution, crontab").replace(
@@ -135,6 +137,7 @@ def test_a_periodic_task_has_a_scheduler(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_another_task_that_is_called_runs_elsewhere(tmp_path: Path) -> None:
     """What it does is no effect of this handler; that it is published is one, and is declared like
     any other.

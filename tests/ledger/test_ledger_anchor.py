@@ -73,6 +73,7 @@ def told(report: VerifyReport) -> list[tuple[str | None, str, int | None]]:
     return [(problem.run_id, problem.table, problem.n) for problem in report.problems]
 
 
+@pytest.mark.real
 def test_an_untouched_ledger_is_held_up_to_its_heads(repo: Path) -> None:
     report = verified(repo)
     assert (report.integrity, report.completeness, report.problems) == ("whole", "complete", ())
@@ -313,6 +314,7 @@ def test_notes_of_another_clone_are_no_alarm(repo: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.real
 def test_two_clones_keep_each_others_notes(repo: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     helpers.git(tmp_path, "clone", "--quiet", str(repo), str(clone))
@@ -463,6 +465,7 @@ def test_nothing_of_another_sort_is_overwritten(repo: Path, tmp_path: Path) -> N
         publish_heads(ledger_in(repo), INTOTO, file=tmp_path / "no" / "folder")
 
 
+@pytest.mark.real
 def test_the_command_line(repo: Path, tmp_path: Path) -> None:
     def run(*args: str, code: int = 0) -> str:
         done = helpers.run_cli("ledger", *args, cwd=repo)

@@ -191,6 +191,7 @@ def test_a_run_that_goes_on_between_copy_and_deletion_stays(path: Path, tmp_path
     assert good(verify_ledger(path)) and good(verify_ledger(tmp_path / "old.db"))
 
 
+@pytest.mark.real
 def test_an_archive_that_was_tampered_with_or_lost_is_said(path: Path, tmp_path: Path) -> None:
     to = tmp_path / "old.db"
     archive_runs(path, ALWAYS, to)
@@ -232,6 +233,7 @@ def test_a_broken_run_is_not_moved(path: Path, tmp_path: Path) -> None:
     assert len(ids(path)) == 3 and not (tmp_path / "old.db").exists()
 
 
+@pytest.mark.real
 def test_a_full_disk_moves_nothing(path: Path, tmp_path: Path) -> None:
     """Files may grow to 32 KiB and no further; the ledger itself is larger already."""
     limited = ["bash", "-c", 'ulimit -f 32; exec "$@"', "limited"]
@@ -273,6 +275,7 @@ def test_refused_places(path: Path, tmp_path: Path) -> None:
     assert len(ids(path)) == 3
 
 
+@pytest.mark.real
 def test_the_command_line(path: Path, tmp_path: Path) -> None:
     def run(*args: str, code: int = 0, env: dict[str, str] | None = None) -> str:
         done = helpers.run_cli("ledger", *args, "--ledger", path, cwd=tmp_path, env=env)

@@ -188,6 +188,7 @@ def test_no_cell_is_a_formula(tmp_path: Path, cell: str) -> None:
     assert "\u202e" not in row["spec_path"]
 
 
+@pytest.mark.real
 def test_numbers_stay_numbers(ledger: Path) -> None:
     with ledgers.triggers_away(ledger) as db:
         db.execute("UPDATE telemetry SET duration_ms = 7")
@@ -310,6 +311,7 @@ def test_every_format_is_documented() -> None:
 # -- Parquet
 
 
+@pytest.mark.real
 def test_parquet_has_every_row_as_it_is_stored(ledger: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
     export(ledger, "--format", "parquet", "-o", "out")
@@ -320,6 +322,7 @@ def test_parquet_has_every_row_as_it_is_stored(ledger: Path) -> None:
             assert [tuple(row.values()) for row in found.to_pylist()] == stored, table
 
 
+@pytest.mark.real
 def test_without_pyarrow_one_line_says_what_to_install(ledger: Path) -> None:
     script = (
         "import sys, importlib.util as u; found = u.find_spec\n"
@@ -351,6 +354,7 @@ def test_without_pyarrow_one_line_says_what_to_install(ledger: Path) -> None:
     assert not (ledger.parent / "out").exists()
 
 
+@pytest.mark.real
 def test_rows_that_no_skillrun_wrote_stop_nothing(ledger: Path) -> None:
     with ledgers.triggers_away(ledger) as db:
         db.execute("UPDATE event SET data = '[1]' WHERE type = 'stage.finished'")

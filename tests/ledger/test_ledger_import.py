@@ -78,6 +78,7 @@ def test_a_line_becomes_a_declared_run_with_a_chain_of_its_own(tmp_path: Path) -
     assert (report.integrity, report.completeness) == ("whole", "complete")
 
 
+@pytest.mark.real
 def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
     lines = [LINE, {**LINE, "outcome": "fail", "followups": ["mend it"], "git_head": "unknown"}]
     imported(written(tmp_path / "x.jsonl", *lines))
@@ -89,6 +90,7 @@ def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
     assert back == lines
 
 
+@pytest.mark.real
 def test_the_same_line_is_imported_once(tmp_path: Path) -> None:
     file = written(tmp_path / "x.jsonl", LINE, LINE, json.dumps(LINE, indent=None, sort_keys=True))
     assert "1 line imported into 1 run, 2 lines known already" in imported(file)
@@ -105,6 +107,7 @@ def test_lines_of_another_repository_or_skill_are_another_run(tmp_path: Path) ->
     assert "4 lines imported into 4 runs" in imported(written(tmp_path / "x.jsonl", LINE, *others))
 
 
+@pytest.mark.real
 def test_what_skillrun_exports_it_can_read(tmp_path: Path) -> None:
     exported.filled(tmp_path / "native.db")
     done = helpers.run_cli(

@@ -28,6 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.mark.real
 def test_the_copy_has_every_row_and_comes_up_to_date(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     runs = fill(path)
@@ -39,6 +40,7 @@ def test_the_copy_has_every_row_and_comes_up_to_date(url: str, tmp_path: Path) -
     assert here(refresh_mirror(url)) == here(path)
 
 
+@pytest.mark.real
 def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     fill(path)
@@ -50,6 +52,7 @@ def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:
         assert sorted(one.rows, key=repr) == sorted(other.rows, key=repr), name
 
 
+@pytest.mark.real
 def test_what_is_whole_there_is_whole_here(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db")
     ship_ledger(tmp_path / "ledger.db", url)
@@ -67,6 +70,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("change", real_but(CHANGES, "a run's row"))
 def test_what_was_changed_there_is_found(url: str, tmp_path: Path, change: str) -> None:
     fill(tmp_path / "ledger.db", runs=1)
@@ -95,6 +99,7 @@ def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProce
     return helpers.run_cli("ledger", *args, "--ledger", ledger, cwd=cwd, env=cache)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "words",
     real_but(
@@ -135,6 +140,7 @@ def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
+@pytest.mark.real
 def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Path) -> None:
     run_id, *_ = fill(tmp_path / "ledger.db")
     ship_ledger(tmp_path / "ledger.db", url)
@@ -153,6 +159,7 @@ def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Pa
         assert "geheim" not in text and str(tmp_path / "cache") not in text, words
 
 
+@pytest.mark.real
 def test_status_says_that_it_wants_a_file(
     url: str,
     tmp_path: Path,

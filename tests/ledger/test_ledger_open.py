@@ -173,6 +173,7 @@ def test_an_append_to_one_that_stays_locked_is_refused(path: Path) -> None:
         assert ledger.start_run(run_start())
 
 
+@pytest.mark.real
 def test_a_full_database_is_said_and_goes_on_when_there_is_room(path: Path) -> None:
     with Ledger.open(path) as ledger:
         run_id = fill_run(ledger)
@@ -195,6 +196,7 @@ def test_a_damaged_one_is_said(path: Path) -> None:
     assert "damaged" in refusal(path)
 
 
+@pytest.mark.real
 def test_a_read_only_place_is_read_and_not_written(open_place: Path) -> None:
     path = open_place / "ledger.db"
     with Ledger.open(path) as ledger:
@@ -214,6 +216,7 @@ def test_a_read_only_place_is_read_and_not_written(open_place: Path) -> None:
     assert "cannot be written" in without_privileges(lambda: refusal(open_place / "new.db"))
 
 
+@pytest.mark.real
 def test_a_wal_on_a_read_only_place(open_place: Path) -> None:
     """Its shared memory cannot be made there: the file is read as it is, but never past a log that
     is not empty.
@@ -289,6 +292,7 @@ def test_leaving_wal_waits_for_nobody(path: Path) -> None:
     again.close()
 
 
+@pytest.mark.real
 def test_a_commit_waits_until_it_is_on_the_disk(path: Path) -> None:
     """Of a process of its own: the tests' own process does not wait, see `unsynced.py`."""
     asking = (

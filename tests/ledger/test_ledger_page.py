@@ -102,6 +102,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
+@pytest.mark.real
 def test_the_page_has_everything(ledger: Path) -> None:
     text = Reader(run_page(ledger, "0")).text
     for words in (
@@ -127,6 +128,7 @@ def test_the_page_has_everything(ledger: Path) -> None:
     assert "Each of the 7 events fits its hash" in re.sub(r"\s+", " ", text)
 
 
+@pytest.mark.real
 def test_nothing_hostile_gets_into_the_page(ledger: Path) -> None:
     page = run_page(ledger, "0")
     read = Reader(page)
@@ -142,6 +144,7 @@ def test_nothing_hostile_gets_into_the_page(ledger: Path) -> None:
         ], tag
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "text",
     real_but(
@@ -179,6 +182,7 @@ def test_names_are_text_wherever_they_stand(tmp_path: Path, text: str) -> None:
         assert text not in page
 
 
+@pytest.mark.real
 def test_it_needs_nothing_else(ledger: Path) -> None:
     page = run_page(ledger, "0")
     assert "default-src 'none'" in page
@@ -189,6 +193,7 @@ def test_it_needs_nothing_else(ledger: Path) -> None:
     assert "@media print" in page
 
 
+@pytest.mark.real
 def test_an_altered_event_is_said(ledger: Path) -> None:
     with ledgers.triggers_away(ledger) as db:
         db.execute("UPDATE event SET outcome = 'passed' WHERE n = 5")
@@ -211,6 +216,7 @@ def test_runs_of_every_kind_have_a_page(tmp_path: Path) -> None:
     assert "1 invocation not ended" in run_page(path, died)
 
 
+@pytest.mark.real
 def test_an_imported_run_says_so(tmp_path: Path) -> None:
     from test_ledger_import import LINE, imported, written
 
@@ -220,6 +226,7 @@ def test_an_imported_run_says_so(tmp_path: Path) -> None:
         assert words in text, words
 
 
+@pytest.mark.real
 def test_the_command_writes_the_file_whole(ledger: Path) -> None:
     done = helpers.run_cli(
         "ledger", "show", "0", "--ledger", ledger, "--html", "page.html", cwd=ledger.parent

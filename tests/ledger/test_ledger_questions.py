@@ -167,6 +167,7 @@ def test_stale_successes_by_what_later_runs_saw(story: Story, ask: Ask) -> None:
     assert ask("stale-successes", repo="/other") == []
 
 
+@pytest.mark.real
 def test_stale_successes_by_the_files_as_they_are(story: Story, ask: Ask) -> None:
     first = story.run("a", 0)
     story.stage(first, "handler", "passed", 1, saw={"a.py": "one", "b.py": "same"})

@@ -70,6 +70,7 @@ def test_an_excerpt_is_masked_escaped_and_bounded(tmp_path: Path) -> None:
     assert len(found["lines"][1]) <= 160
 
 
+@pytest.mark.real
 def test_a_run_keeps_the_lines_of_its_findings(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo", "2-permanent-error-retried")
     shops.run(repo, "--trust", code=1)

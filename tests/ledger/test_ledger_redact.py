@@ -118,6 +118,7 @@ def test_what_else_the_event_says_stays(path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_a_redacted_event_is_still_protected(path: Path) -> None:
     take_out(path)
     for change in (
@@ -198,6 +199,7 @@ def test_any_text_will_do(tmp_path: Path, text: str) -> None:
     assert verify_ledger(path).problems == ()
 
 
+@pytest.mark.real
 def test_all_texts_of_a_run_with_the_secret_in_them_go_and_no_others(path: Path) -> None:
     """Also where it stands in another event; short texts and paths are said, as a hash covers
     them.
@@ -255,6 +257,7 @@ def test_what_cannot_be_redacted_is_said(path: Path, tmp_path: Path) -> None:
     assert verify_ledger(old).problems == ()
 
 
+@pytest.mark.real
 def test_the_command_line(path: Path, tmp_path: Path) -> None:
     with Ledger.open(path, read_only=True) as ledger:
         run_id = ledger.runs()[0]["run_id"]
@@ -284,6 +287,7 @@ def test_the_command_line(path: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_what_a_hash_covers_is_what_the_data_dictionary_says() -> None:
     """On the text it is done by cutting at quotes; here by parsing. Odd strings, keys and escapes
     of all kinds.

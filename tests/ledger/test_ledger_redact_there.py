@@ -29,6 +29,7 @@ def secrets_there(url: str) -> int:
         return int(row[0])
 
 
+@pytest.mark.real
 def test_the_secret_goes_with_the_next_ship(url: str, path: Path, tmp_path: Path) -> None:  # noqa: F811
     assert redacted(path, 3, None, dry_run=True).receivers == ()
     ship_ledger(path, url)
@@ -47,6 +48,7 @@ def test_the_secret_goes_with_the_next_ship(url: str, path: Path, tmp_path: Path
         assert any("taken out by a redaction" in note for note in report.notes)
 
 
+@pytest.mark.real
 def test_what_was_tampered_with_here_replaces_nothing_there(url: str, path: Path) -> None:  # noqa: F811
     ship_ledger(path, url)
     redacted(path, 3, None)
@@ -58,6 +60,7 @@ def test_what_was_tampered_with_here_replaces_nothing_there(url: str, path: Path
     assert verify_ledger(refresh_mirror(url)).integrity == "whole"
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "statement",
     [

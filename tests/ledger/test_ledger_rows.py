@@ -93,6 +93,7 @@ def run(ledger: Path, *args: str) -> str:
     return done.stdout
 
 
+@pytest.mark.real
 def test_list_and_query_in_every_format(ledger: Path) -> None:
     for command in (["list"], ["query", "recent-runs"]):
         as_json = run(ledger, *command, "--json")
@@ -117,6 +118,7 @@ def test_the_named_queries_in_every_format(ledger: Path) -> None:
     assert len(run(ledger, "query", "--format", "markdown").splitlines()) == len(names) + 2
 
 
+@pytest.mark.real
 def test_a_cut_is_said_beside_the_rows(ledger: Path) -> None:
     args = (
         "ledger",
@@ -144,6 +146,7 @@ def test_json_and_another_format_do_not_go_together(ledger: Path) -> None:
         assert "--format" in done.stderr
 
 
+@pytest.mark.real
 def test_stale_successes_of_a_real_repository(tmp_path: Path) -> None:
     repo = succeeded(tmp_path / "repo")
 
@@ -176,6 +179,7 @@ def test_stale_successes_of_a_real_repository(tmp_path: Path) -> None:
     assert [f["value"] for f in stats["figures"] if f["name"] == "stale successes now"] == [1]
 
 
+@pytest.mark.real
 def test_the_ledger_is_not_written(ledger: Path) -> None:
     before = ledger.read_bytes()
     run(ledger, "stats")
@@ -184,6 +188,7 @@ def test_the_ledger_is_not_written(ledger: Path) -> None:
     assert sqlite3.connect(ledger).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.real
 def test_a_new_file_matters_where_a_command_may_read_it_and_another_repository_does_not(
     tmp_path: Path,
 ) -> None:

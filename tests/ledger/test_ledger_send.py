@@ -119,6 +119,7 @@ def sent(ledger: Path, url: str, code: int = 0, **env: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.real
 def test_a_collector_reads_every_span(ledger: Path, collector: Collector) -> None:
     assert "8 spans sent" in sent(ledger, collector.url)
     assert {path for path, _ in collector.asked} == {"/v1/traces"}
@@ -139,6 +140,7 @@ def test_a_collector_reads_every_span(ledger: Path, collector: Collector) -> Non
     assert resource.resource.attributes[0].value.string_value == "skillrun"
 
 
+@pytest.mark.real
 def test_the_file_is_what_is_sent(ledger: Path, collector: Collector) -> None:
     sent(ledger, collector.url)
     with Source(ledger) as source:
@@ -151,6 +153,7 @@ def test_the_file_is_what_is_sent(ledger: Path, collector: Collector) -> None:
     assert whole == together
 
 
+@pytest.mark.real
 def test_a_busy_collector_is_asked_again(ledger: Path, collector: Collector) -> None:
     busy = (503, {"Retry-After": "0.1"}, b"later")
     collector.answers = [busy, (429, {}, b""), (200, {}, b"{}")]
@@ -174,6 +177,7 @@ def test_nobody_there_is_one_line(ledger: Path, collector: Collector) -> None:
     assert "Connection refused" in sent(ledger, collector.url, code=3)
 
 
+@pytest.mark.real
 def test_a_refusal_is_not_repeated(ledger: Path, collector: Collector) -> None:
     collector.answers = [(400, {}, "no\u202e such\x1b[31m thing".encode())]
     said = sent(ledger, collector.url, code=4)
@@ -181,12 +185,14 @@ def test_a_refusal_is_not_repeated(ledger: Path, collector: Collector) -> None:
     assert len(collector.asked) == 1
 
 
+@pytest.mark.real
 def test_what_was_rejected_is_said(ledger: Path, collector: Collector) -> None:
     partial = {"partialSuccess": {"rejectedSpans": "3", "errorMessage": "too old"}}
     collector.answers = [(200, {}, json.dumps(partial).encode()), (200, {}, b"\x00\xff")]
     assert "5 spans sent, 3 rejected: too old" in sent(ledger, collector.url, code=1)
 
 
+@pytest.mark.real
 def test_headers_come_from_the_environment(ledger: Path, collector: Collector) -> None:
     sent(
         ledger, f"{collector.url}/in/v1/traces", OTEL_EXPORTER_OTLP_HEADERS="x-key=a%20b, x-other=c"

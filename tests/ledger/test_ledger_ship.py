@@ -72,6 +72,7 @@ def there(url: str, path: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
+@pytest.mark.real
 def test_every_row_arrives_as_it_is(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db")
     shipped = ship_ledger(tmp_path / "ledger.db", url, batch=7)
@@ -79,6 +80,7 @@ def test_every_row_arrives_as_it_is(url: str, tmp_path: Path) -> None:
     assert there(url, tmp_path / "ledger.db") == here(tmp_path / "ledger.db")
 
 
+@pytest.mark.real
 def test_what_comes_later_is_sent_later_and_alone(url: str, tmp_path: Path) -> None:
     run_id = fill(tmp_path / "ledger.db", runs=1)[0]
     ship_ledger(tmp_path / "ledger.db", url)
@@ -89,6 +91,7 @@ def test_what_comes_later_is_sent_later_and_alone(url: str, tmp_path: Path) -> N
     assert there(url, tmp_path / "ledger.db") == here(tmp_path / "ledger.db")
 
 
+@pytest.mark.real
 def test_two_ledgers_meet_in_one_database(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "one.db")
     fill(tmp_path / "two.db")
@@ -101,6 +104,7 @@ def test_two_ledgers_meet_in_one_database(url: str, tmp_path: Path) -> None:
     assert there(url, tmp_path / "one.db") == both
 
 
+@pytest.mark.real
 def test_a_cursor_that_was_lost_sends_nothing_twice(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db")
     ship_ledger(tmp_path / "ledger.db", url)
@@ -209,6 +213,7 @@ def test_a_server_that_crashes_and_comes_again(url: str, tmp_path: Path) -> None
     assert there(url, path) == here(path)
 
 
+@pytest.mark.real
 def test_a_run_that_the_server_refuses_holds_up_no_other(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     runs = fill(path)
@@ -230,6 +235,7 @@ def test_a_run_that_the_server_refuses_holds_up_no_other(url: str, tmp_path: Pat
     assert there(url, path) == here(path)
 
 
+@pytest.mark.real
 def test_an_edited_row_does_not_leave(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     runs = fill(path)
@@ -241,6 +247,7 @@ def test_an_edited_row_does_not_leave(url: str, tmp_path: Path) -> None:
     assert {row[0] for row in there(url, path)["event"]} == set(runs[1:])
 
 
+@pytest.mark.real
 def test_a_rewritten_run_is_refused_by_what_is_there(url: str, tmp_path: Path) -> None:
     """Another history under the same id, with hashes that are right."""
     path = tmp_path / "ledger.db"
@@ -343,6 +350,7 @@ def lose(url: str, *statements: str) -> None:
             far.execute(statement)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("ahead", real_but([10, 21, 1_000_000], 10))
 def test_a_cursor_that_was_set_forward_hides_nothing(url: str, tmp_path: Path, ahead: int) -> None:
     path = tmp_path / "ledger.db"
@@ -359,6 +367,7 @@ def test_a_cursor_that_was_set_forward_hides_nothing(url: str, tmp_path: Path, a
     assert there(url, path) == here(path)
 
 
+@pytest.mark.real
 def test_an_honest_cursor_has_no_note(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     fill(path)
@@ -385,6 +394,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("loss", real_but(LOSSES, "everything", "an event in the middle"))
 def test_a_receiver_that_lost_its_rows_gets_them_again(url: str, tmp_path: Path, loss: str) -> None:
     path = tmp_path / "ledger.db"
@@ -398,6 +408,7 @@ def test_a_receiver_that_lost_its_rows_gets_them_again(url: str, tmp_path: Path,
     assert ship_ledger(path, url).notes == ()
 
 
+@pytest.mark.real
 def test_a_cursor_that_was_set_back_is_said(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     fill(path)
@@ -409,6 +420,7 @@ def test_a_cursor_that_was_set_back_is_said(url: str, tmp_path: Path) -> None:
     assert there(url, path) == here(path)
 
 
+@pytest.mark.real
 def test_a_last_event_that_another_one_stands_for_is_refused(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     run_id = fill(path, runs=1)[0]
@@ -418,6 +430,7 @@ def test_a_last_event_that_another_one_stands_for_is_refused(url: str, tmp_path:
     assert "another event 7" in shipped.refused[run_id]
 
 
+@pytest.mark.real
 def test_what_is_appended_after_everything_was_archived_is_sent(url: str, tmp_path: Path) -> None:
     """SQLite gives the numbers of deleted events again."""
     path = tmp_path / "ledger.db"

@@ -130,6 +130,7 @@ def test_an_empty_period_says_so(tmp_path: Path) -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.real
 def test_an_empty_ledger_and_none(tmp_path: Path) -> None:
     Ledger.open(tmp_path / "ledger.db").close()
     done = helpers.run_cli("ledger", "stats", "--ledger", tmp_path / "ledger.db", cwd=tmp_path)

@@ -379,6 +379,7 @@ def test_damage_is_a_verdict_and_no_traceback(path: Path) -> None:
     assert any(problem.table == "file" for problem in report.problems)
 
 
+@pytest.mark.real
 def test_a_report_stays_small(path: Path) -> None:
     with Ledger.open(path) as ledger:
         run_id = ledger.start_run(run_start())

@@ -61,6 +61,7 @@ def test_long_texts_count_by_their_digests(value: Any) -> None:
     assert texts.hashed_text(canonical(value).decode()) == canonical(slowly(value)).decode()
 
 
+@pytest.mark.real
 @given(
     st.recursive(
         TEXTS,

@@ -54,6 +54,7 @@ def test_what_is_not_there_is_left_alone(name: str) -> None:
     assert ways.TRANSFORMATIONS[name]("VALUE = 1\n", "send") is None
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", ["extract_class", "extract_function", "log_by_f_strings"])
 def test_it_is_read_as_before(name: str, tmp_path: Path) -> None:
     change = metamorphic.compare("rq_invoice", name, tmp_path)

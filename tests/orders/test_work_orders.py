@@ -44,6 +44,7 @@ def orders(repo: Path, code: int) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.real
 def test_a_missing_handler_is_said_with_place_idiom_and_checks(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop")
     without_handler(repo)
@@ -106,6 +107,7 @@ def test_a_success_without_a_proof_is_offered_one(finished_shop: Path) -> None:
     assert "The proof was never made" in printed.stdout
 
 
+@pytest.mark.real
 def test_what_is_stale_is_named_and_needs_the_command_alone(finished_shop: Path) -> None:
     repo = finished_shop
     (repo / HANDLER).write_text((repo / HANDLER).read_text() + "# more\n")
@@ -149,6 +151,7 @@ def test_a_witness_is_there_until_it_is_gone(tmp_path: Path) -> None:
     assert helpers.run_cli(*replay, "--trust", cwd=repo).returncode == 0
 
 
+@pytest.mark.real
 def test_text_of_the_repository_is_bounded_escaped_and_labelled(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "shop")
     spec = repo / shops.SPEC

@@ -72,6 +72,7 @@ def draft_style(root: Path) -> str:
     return style
 
 
+@pytest.mark.real
 def test_fields_are_given_as_the_senders_give_them(home: Path, tmp_path: Path) -> None:
     assert draft_style(news(tmp_path / "news")) == "args"
     named = TASKS.replace('delay(readers, "en")', 'delay(readers=readers, lang="en")')

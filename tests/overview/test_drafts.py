@@ -31,6 +31,7 @@ def without_spec(root: Path) -> Path:
     return root
 
 
+@pytest.mark.real
 def test_a_draft_says_what_the_code_has_and_where(home: Path, tmp_path: Path) -> None:
     """Set beside the spec that a person wrote of the same job."""
     root = shops.shop(tmp_path / "shop", proof=True)
@@ -57,6 +58,7 @@ def test_a_draft_says_what_the_code_has_and_where(home: Path, tmp_path: Path) ->
     assert "# guessed: effects.0.guarantee: keyed, since send takes idempotency_key" in text
 
 
+@pytest.mark.real
 def test_the_strategy_is_a_decision_and_what_was_seen_a_proposal(
     home: Path, tmp_path: Path
 ) -> None:
@@ -71,6 +73,7 @@ def test_the_strategy_is_a_decision_and_what_was_seen_a_proposal(
     assert "idempotency.undefined" in shops.rules(shops.report(root, code=3))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "said"),
     [("async-tickets", "store: table steps}"), ("ferryboard", "store: table Refund}")],
@@ -95,6 +98,7 @@ def test_the_proposed_store_is_one_that_the_run_finds(
 QUICK = ("optiker", "lohnbuero", "museum", "windpark")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(STRANGERS, *QUICK))
 def test_every_job_of_a_strangers_repository_can_be_drafted(
     name: str, home: Path, tmp_path: Path

@@ -142,6 +142,7 @@ def test_a_function_lies_where_its_code_says(name: str, shop: Path) -> None:
     assert (reading.why == "") == (reading.position is Position.EDGE)
 
 
+@pytest.mark.real
 def test_the_functions_of_a_library_are_edges(shop: Path) -> None:
     edges = make_edges(open_reader(shop))
     assert edges.read("requests:post").position is Position.EDGE
@@ -155,6 +156,7 @@ def drop_from(root: Path, path: str, body: str | None = None, **changes: Any) ->
     return [one.path for one in kept.calls], {opened for opened, _ in hollow.opened}
 
 
+@pytest.mark.real
 def test_a_stand_in_for_work_shows_nothing(shop: Path) -> None:
     lay_house(shop)
     for name in ("writes_a_row", "posts_twice", "calls_an_adapter", "Service", "only_tells"):
@@ -168,6 +170,7 @@ def test_a_stand_in_of_a_test_file_is_named_by_what_it_stands_for(shop: Path) ->
     assert drop_from(shop, path, is_stand_in=True) == ([], {"shop.house:writes_a_row"})
 
 
+@pytest.mark.real
 def test_an_adapter_and_an_answer_are_kept(shop: Path) -> None:
     """A job asks what only computes something, and the test says what it answers."""
     lay_house(shop)
@@ -190,6 +193,7 @@ def test_what_the_handler_hands_its_work_to_is_the_job(shop: Path) -> None:
     assert drop_from(shop, "shop.house:posts", body="shop.house:posts")[1] == set()
 
 
+@pytest.mark.real
 def test_the_ways_out_of_what_is_run_are_effects(shop: Path) -> None:
     lay_house(shop)
     one = dataclasses.replace(delivery(calls=()), test="tests/test_x.py::test_sends")
@@ -201,6 +205,7 @@ def test_the_ways_out_of_what_is_run_are_effects(shop: Path) -> None:
     assert any("runs as it is" in guess for guess in draft.guesses)
 
 
+@pytest.mark.real
 def test_the_tables_that_replaced_work_may_write_are_asked_for(shop: Path) -> None:
     """No delivery has written them: the test's stand-in wrote nothing."""
     lay_house(shop)

@@ -52,6 +52,7 @@ def test_a_column_of_the_message_is_no_count_of_tries() -> None:
     assert write_state([changed], "app.db")[SENT].startswith("select meter from")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "changes",
     [
@@ -65,6 +66,7 @@ def test_a_delivery_that_was_disturbed_is_no_example(changes: dict[str, Any], sh
     assert "no test lets the handler come to its end undisturbed" in draft.guesses[-1]
 
 
+@pytest.mark.real
 def test_a_delivery_that_did_nothing_shows_its_message_alone(shop: Path) -> None:
     """Any other comes before it."""
     idle = delivery(calls=(), after=(store(0),))
@@ -76,6 +78,7 @@ def test_a_delivery_that_did_nothing_shows_its_message_alone(shop: Path) -> None
     assert draft.values["payload"]["examples"][0] == {"order_id": 9}
 
 
+@pytest.mark.real
 def test_a_passing_test_shows_more_than_a_failing_one(shop: Path) -> None:
     """A test that fails may fail because of the job: it is better than nothing."""
     red = delivery(test="tests/test_x.py::test_red", arguments={"order_id": 3})
@@ -105,6 +108,7 @@ def test_numbers_of_tries_and_times_are_no_state(shop: Path) -> None:
     assert proof["state"] == {SENT: asked}
 
 
+@pytest.mark.real
 def test_what_only_failures_fill_holds_the_dead_jobs(shop: Path) -> None:
     def bin_of(rows: int) -> StoreSeen:
         columns = (("what", "text", True),)
@@ -199,6 +203,7 @@ def test_what_hands_out_a_stand_in_is_no_effect(shop: Path) -> None:
     assert [effect["call"] for effect in draft.values["effects"]] == [SEND]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("made", "wanted"),
     [
@@ -262,6 +267,7 @@ def test_an_effect_that_writes_the_jobs_own_rows_is_none(shop: Path) -> None:
     assert [effect["call"] for effect in draft.values["effects"]] == ["shop.receipts:mark_sent"]
 
 
+@pytest.mark.real
 def test_nobody_has_said_what_a_second_time_costs(shop: Path) -> None:
     unkeyed = call(path="shop.receipts:mark_sent", arguments={"order_id": 7})
     guessed = observe(shop, seen(delivery(calls=(unkeyed,))))

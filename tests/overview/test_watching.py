@@ -169,6 +169,7 @@ def test_a_client_that_a_module_holds_is_seen(home: Path, tmp_path: Path) -> Non
     assert effect["returns"] == {"http": {"status": 201, "json": {"id": "m-1"}}}
 
 
+@pytest.mark.real
 def test_settings_of_django_get_their_database_in_the_scratch(shop: Path) -> None:
     """Their tests run on one in memory, which no process of a proof would share."""
     reader = open_reader(shop)
@@ -344,6 +345,7 @@ def test_a_job_whose_message_nobody_knows_is_one_line(tmp_path: Path) -> None:
     assert "skillrun spec init --from app.tasks:work" in done.stderr
 
 
+@pytest.mark.real
 def test_drafts_of_two_repositories_are_two_files(shop: Path) -> None:
     """Both may have a job of this name, and be proved at once: each would prove the other's."""
     draft = observe(shop, seen(delivery()))
@@ -353,6 +355,7 @@ def test_drafts_of_two_repositories_are_two_files(shop: Path) -> None:
     assert _keep_draft(draft, None, Path("/a")) != here
 
 
+@pytest.mark.real
 def test_a_job_that_is_not_there(shop: Path) -> None:
     done = helpers.run_cli("prove", "nope", cwd=shop)
     assert done.returncode == 2
@@ -365,6 +368,7 @@ def test_a_handler_and_a_spec_are_two_answers(shop: Path) -> None:
     assert "which of them?" in done.stderr
 
 
+@pytest.mark.real
 def test_the_interpreter_that_a_person_names_is_the_one_of_the_tests_too(shop: Path) -> None:
     """Before anybody is asked whether they may run."""
     named = ("--set", "proof.python=.nowhere/bin/python")

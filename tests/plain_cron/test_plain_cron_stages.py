@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cases
+import pytest
 from plain_cron_shop import build, edited
 
 
@@ -20,6 +21,7 @@ def test_what_the_stages_see(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_a_limit_that_cannot_be_read_still_asks_whether_it_retries(tmp_path: Path) -> None:
     unread = edited("shop/receipts.py", "range(5)", "range(int(input()))")
     case = build(tmp_path / "repo", unread)

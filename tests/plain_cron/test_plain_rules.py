@@ -82,6 +82,7 @@ def loop(*lines: str, after: str = "", rows: str = OPEN) -> str:
     return f"for row in {rows}:\n" + "".join(f"    {line}\n" for line in lines) + after
 
 
+@pytest.mark.real
 def test_unlocked_poll(check_finds: Check, check_ignores: Check) -> None:
     rule, send = "unlocked-poll", "mailer.send(row)"
     check_finds(rule, loop(send, MARK), WARNING, "two runs at once", line=f"for row in {OPEN}:")
@@ -114,6 +115,7 @@ def test_unlocked_poll(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, loop(send), crontab="*/5 * * * * flock -n /tmp/l python -m shop.sweep\n")
 
 
+@pytest.mark.real
 def test_marked_before_effect(check_finds: Check, check_ignores: Check) -> None:
     rule, send, commit = "marked-before-effect", "mailer.send(row)", "db.commit()"
     check_finds(rule, loop(MARK, commit, send), WARNING, "before shop.mailer.send", line=MARK)
@@ -134,6 +136,7 @@ def test_marked_before_effect(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, loop(MARK, commit, *undone))
 
 
+@pytest.mark.real
 def test_marked_after_batch(check_finds: Check, check_ignores: Check) -> None:
     rule, send = "marked-after-batch", "mailer.send(row)"
     check_finds(rule, loop(send, after=MARK), WARNING, "marked after the loop", line=MARK)
@@ -156,6 +159,7 @@ def test_marked_after_batch(check_finds: Check, check_ignores: Check) -> None:
     check_ignores(rule, f"row = 1\n{send}\n{MARK}\ndb.commit()")
 
 
+@pytest.mark.real
 def test_failed_marked_done(check_finds: Check, check_ignores: Check) -> None:
     rule = "failed-marked-done"
 

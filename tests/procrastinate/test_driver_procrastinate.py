@@ -351,6 +351,7 @@ def test_another_app_of_the_same_database_publishes_the_job(clinic: Clinic) -> N
     assert [one["to_handler"] for one in clinic.published] == [True]
 
 
+@pytest.mark.real
 def test_an_app_that_publishes_writes_arguments_in_its_own_way(tmp_path: Path) -> None:
     """The worker's connector takes what has no JSON, and the publisher's does not."""
     lenient = (QUEUE, PLACED[0], f"{PLACED[1]}, {ANY_TEXT}")

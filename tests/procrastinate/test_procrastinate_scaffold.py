@@ -26,6 +26,7 @@ CRON = replace(BASE, trigger="cron")
 FILES = samples.files(BASE)
 
 
+@pytest.mark.real
 def test_the_handler_and_its_publisher_stand_beside_the_other_jobs(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     assert {"sweep", "SendReceiptRetry", "send_receipt", "enqueue_send_receipt"} <= {
@@ -62,6 +63,7 @@ STRATEGIES = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_what_the_librarys_strategy_can_say_is_said_in_its_words(tmp_path: Path, name: str) -> None:
     files, words = STRATEGIES[name]
@@ -99,6 +101,7 @@ def test_no_retry_says_why(tmp_path: Path) -> None:
 # -- the clock
 
 
+@pytest.mark.real
 def test_a_clock_publishes_what_is_due(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     text = written.text(TASKS)
@@ -136,6 +139,7 @@ def test_a_tick_leaves_out_what_failed_where_that_is_the_dead_letter(tmp_path: P
 # -- who gives back the jobs of dead workers
 
 
+@pytest.mark.real
 def test_stalled_jobs_are_given_back_beside_the_app(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     text = written.text(QUEUE)
@@ -176,6 +180,7 @@ IMPORTS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", IMPORTS)
 def test_a_new_module_is_named_where_the_app_is_made(tmp_path: Path, name: str) -> None:
     old, new = IMPORTS[name]
@@ -208,6 +213,7 @@ def test_a_blueprint_of_the_module_is_what_its_tasks_belong_to(tmp_path: Path) -
 AWAITED = procrastinate.AWAITED
 
 
+@pytest.mark.real
 def test_a_task_is_a_coroutine_function_where_the_others_are(tmp_path: Path) -> None:
     written = write(tmp_path, CRON, AWAITED)
     text = written.text(TASKS)
@@ -217,6 +223,7 @@ def test_a_task_is_a_coroutine_function_where_the_others_are(tmp_path: Path) -> 
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_what_a_shutdown_aborts_is_given_back(tmp_path: Path) -> None:
     fixed = backoff(kind="fixed", base="5s")
     words = "if isinstance(exception, asyncio.CancelledError):\n            return RetryDecision()"
@@ -236,6 +243,7 @@ KINDS: dict[str, tuple[Mapping[str, str], bool]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", KINDS)
 def test_most_of_them_decide(tmp_path: Path, name: str) -> None:
     files, awaited = KINDS[name]
@@ -273,6 +281,7 @@ def test_an_app_of_its_own_in_django_waits_for_the_commit(tmp_path: Path) -> Non
 # -- queues
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("others", "same"), [('queue="letters"', True), ('queue="default2"', False)]
 )
@@ -344,6 +353,7 @@ def test_what_procrastinate_cannot_do_is_said_first(tmp_path: Path, name: str) -
     assert words in said(tmp_path, combination, files)
 
 
+@pytest.mark.real
 def test_nothing_is_said_of_what_it_can(tmp_path: Path) -> None:
     assert said(tmp_path) == ""
     assert said(tmp_path / "none", replace(BASE, dead="none", retry=False)) == ""

@@ -63,6 +63,7 @@ def messages(proof: Proof) -> str:
     return "\n".join(f"{j.rule}: {j.message}" for j in proof.incomplete)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("setup", "where"), [("python schema.py", "proof.setup: schema.py:4"), (None, "jobs.py:8")]
 )
@@ -90,6 +91,7 @@ HANGS = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(HANGS, "loop"))
 def test_a_handler_that_hangs_is_stopped_and_its_last_boundary_is_said(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -179,6 +181,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(EFFECTS, "no-parameter"))
 def test_what_the_spec_says_of_an_effect_is_wrong(name: str, tmp_path: Path) -> None:
     fields, said = EFFECTS[name]
@@ -278,6 +281,7 @@ PROOFS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(PROOFS, "column", "setup"))
 def test_what_the_spec_says_of_the_proof_is_wrong(name: str, tmp_path: Path) -> None:
     fields, said = PROOFS[name]
@@ -315,6 +319,7 @@ MODULES = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(MODULES, "missing"))
 def test_a_handler_that_does_not_import(name: str, tmp_path: Path) -> None:
     code, said = MODULES[name]
@@ -331,6 +336,7 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_the_repositorys_own_environment_may_be_too_old(tmp_path: Path) -> None:
     """No `proof.python` names it: it is found."""
     repo = plain_repo(tmp_path / "repo")
@@ -375,6 +381,7 @@ NAMES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(NAMES, "error"))
 def test_names_in_the_spec_that_lead_nowhere(name: str, tmp_path: Path) -> None:
     fields, said = NAMES[name]

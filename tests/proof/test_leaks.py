@@ -67,6 +67,7 @@ def proof_with_card(tmp_path: Path, was: str, becomes: str, code: str = JOBS) ->
     return proof_of(root)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(TELLING, "in its own place"))
 def test_a_record_that_tells_a_secret_is_a_leak(tmp_path: Path, name: str) -> None:
     (risk,) = proof_with_card(tmp_path, *TELLING[name]).risks

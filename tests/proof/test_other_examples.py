@@ -87,6 +87,7 @@ def test_a_mistake_there_is_refuted_and_replayed(tmp_path: Path) -> None:
     assert str(replayed.witnesses[0].tried.schedule) == again
 
 
+@pytest.mark.real
 def test_an_effect_that_no_example_comes_to_is_said(tmp_path: Path) -> None:
     proof = prove(target_of(plain_repo(tmp_path, jobs=JOBS, changed=change_spec(7, 9))))
     assert proof.verdict == "incomplete"

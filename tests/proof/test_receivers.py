@@ -55,11 +55,13 @@ def risks_of(root: Path, becomes: str) -> list[tuple[str, str | None]]:
     return [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(FOR_EVER, "a socket"))
 def test_a_call_without_a_time_out_waits_for_ever(tmp_path: Path, name: str) -> None:
     assert risks_of(tmp_path / "repo", FOR_EVER[name]) == [("effect-hangs", RiskGrade.STUCK)]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(ENDS, "a socket"))
 def test_a_call_with_a_time_out_ends(tmp_path: Path, name: str) -> None:
     assert risks_of(tmp_path / "repo", ENDS[name]) == []
@@ -242,6 +244,7 @@ MADE = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("asked", real_but(MADE, (REFUSED, URLLIB % "http")))
 def test_what_a_client_makes_of_a_receiver_that_is_away(
     tmp_path: Path, asked: tuple[str, str]

@@ -208,6 +208,7 @@ SHOP = {
 }
 
 
+@pytest.mark.real
 def test_the_web_application_is_not_imported_into_the_worker(tmp_path: Path) -> None:
     helpers.build_tree(tmp_path, SHOP)
     environment = {"DJANGO_SETTINGS_MODULE": "shop.settings"}

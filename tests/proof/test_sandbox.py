@@ -96,6 +96,7 @@ def as_nobody() -> list[str]:
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
 
 
+@pytest.mark.real
 @needs_namespaces
 def test_nothing_comes_through_the_namespaces(public_folder: Path) -> None:
     answer = attack(public_folder, sys.executable)
@@ -132,6 +133,7 @@ def can_deny() -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.real
 @pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
 def test_without_namespaces_landlock_keeps_files_and_tcp(public_folder: Path) -> None:
     denied(attack(public_folder, sys.executable, *DENY))
@@ -333,6 +335,7 @@ def hostile_proof(tmp_path: Path, code: str) -> Any:
     return proof_of(plain_repo(tmp_path / "repo", was=ZYGOTE, becomes=ZYGOTE + lines), None)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(HOSTILE, "the handler writes into every descriptor"))
 def test_an_interpreter_that_is_attacked_ends_the_proof_with_a_line(
     name: str, tmp_path: Path
@@ -355,6 +358,7 @@ BOOTS = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(BOOTS, "stops itself"))
 def test_a_module_that_attacks_while_it_is_imported(name: str, tmp_path: Path) -> None:
     code, said = BOOTS[name]

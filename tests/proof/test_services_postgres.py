@@ -59,6 +59,7 @@ connection.cursor().execute("INSERT INTO jobs (name) VALUES ('django')")
 """
 
 
+@pytest.mark.real
 def test_django_understands_the_url_as_dj_database_url_reads_it(postgres: PostgresServer) -> None:
     subprocess.run([sys.executable, "-c", DJANGO, postgres.url], check=True)
     assert names(postgres) == ["first", "django"]
@@ -214,6 +215,7 @@ HOLDER = (
 )
 
 
+@pytest.mark.real
 def test_the_server_notices_that_a_client_was_killed(postgres: PostgresServer) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, postgres.url], stdout=subprocess.PIPE
@@ -224,6 +226,7 @@ def test_the_server_notices_that_a_client_was_killed(postgres: PostgresServer) -
     assert soon(lambda: postgres.clients() == 0)
 
 
+@pytest.mark.real
 def test_a_user_namespace_reaches_it(postgres: PostgresServer) -> None:
     if subprocess.run(["unshare", "-Urn", "true"], capture_output=True).returncode:
         pytest.skip("no user namespaces here")
@@ -248,6 +251,7 @@ LEDGER = """
 UNDONE = "BEGIN; INSERT INTO ledger (item) VALUES ('undone'); ROLLBACK;"
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("done", "asked", "shown"),
     [
@@ -287,6 +291,7 @@ def test_a_number_that_was_drawn_is_shown_without_gaps(
     assert [row[0] for row in postgres.query_without_gaps(asked)] == shown
 
 
+@pytest.mark.real
 def test_numbers_count_from_what_was_put_back(postgres: PostgresServer) -> None:
     postgres.query(LEDGER)
     postgres.snapshot()

@@ -31,6 +31,7 @@ PROOF = {
 }
 
 
+@pytest.mark.real
 def test_setup_handler_and_queries_meet_in_the_scratch(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with sqlite3.connect(tmp_path / "data" / "shop.db") as mine:

@@ -47,6 +47,7 @@ def test_each_command_is_a_boundary_with_its_key(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 @needs_redis
 def test_a_pipeline_is_one_boundary(tmp_path: Path) -> None:
     delivery = hooked.run(

@@ -44,6 +44,7 @@ def newest() -> str | None:
     return None
 
 
+@pytest.mark.real
 def test_legacy_transactions_open_with_a_write_and_end_with_the_block(tmp_path: Path) -> None:
     delivery = hooked.run(
         tmp_path,

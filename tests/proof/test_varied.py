@@ -256,6 +256,7 @@ COARSE = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(COARSE, "last-digit"))
 def test_a_key_that_two_jobs_share_is_refuted_with_both(name: str, tmp_path: Path) -> None:
     proof = varied(tmp_path, COARSE[name])
@@ -295,6 +296,7 @@ COARSE_TEXTS = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(COARSE_TEXTS, "without-year"))
 def test_a_key_that_leaves_out_a_part_of_a_text_is_refuted(name: str, tmp_path: Path) -> None:
     proof = varied_text(tmp_path, *COARSE_TEXTS[name])
@@ -361,6 +363,7 @@ def mark_where(tmp_path: Path, condition: str) -> Proof:
     return proof_of(plain_repo(tmp_path / "repo", changed=EXAMPLES, was=MARK, becomes=becomes), ALL)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(UNMARKED, "remainder"))
 def test_a_mark_that_some_jobs_do_not_leave_is_not_proved(name: str, tmp_path: Path) -> None:
     """The examples leave theirs, so that every other schedule is as it should be."""
@@ -378,6 +381,7 @@ MARKED = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(MARKED, "for-all"))
 def test_a_mark_of_every_job_or_of_the_last_alone_is_proved(name: str, tmp_path: Path) -> None:
     proof = mark_where(tmp_path, MARKED[name])
@@ -574,6 +578,7 @@ FIXED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(FIXED, "list"))
 def test_a_key_field_that_has_no_other_values_is_said(name: str, tmp_path: Path) -> None:
     value, schema = FIXED[name]

@@ -78,6 +78,7 @@ def begin(folder: Path, library: str, *commands: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("command", ["python -m shop.worker", "python worker.py high low"])
 def test_a_script_is_run_up_to_where_its_worker_waits(command: str, tmp_path: Path) -> None:
     said = begin(tmp_path, "rq", "python serve.py", "python broken.py", command)
@@ -85,18 +86,21 @@ def test_a_script_is_run_up_to_where_its_worker_waits(command: str, tmp_path: Pa
     assert said.endswith(", 20]")
 
 
+@pytest.mark.real
 def test_what_calls_no_entry_of_the_library_is_not_run(tmp_path: Path) -> None:
     assert begin(tmp_path, "rq", "python serve.py", "python -m shop.jobs", "python ../x.py") == (
         '[null, "NoneType", [], 0]'
     )
 
 
+@pytest.mark.real
 def test_a_program_names_modules(tmp_path: Path) -> None:
     said = begin(tmp_path, "dramatiq", "dramatiq --processes 1 shop.jobs shop.nowhere")
     assert '"shop.jobs"' in said
     assert "dramatiq --processes 1" in said
 
 
+@pytest.mark.real
 def test_only_the_option_of_an_app_names_a_module(tmp_path: Path) -> None:
     said = begin(tmp_path, "celery", "celery -A shop.jobs:app worker -Q high")
     assert '["shop", "shop.jobs"]' in said

@@ -201,6 +201,7 @@ def test_the_first_commit_of_an_unborn_head(tmp_path: Path) -> None:
     ) == ["during"]
 
 
+@pytest.mark.real
 def test_a_submodule_is_one_path(make_repo: MakeRepo, tmp_path: Path) -> None:
     make_repo({"a": "1"}, name="inner")
     root = make_repo({"b": "1"})
@@ -257,6 +258,7 @@ def test_what_a_sparse_checkout_leaves_out_is_not_there(make_repo: MakeRepo) -> 
     assert list_uncommitted(open_repo(root)) == []
 
 
+@pytest.mark.real
 def test_a_committed_link_is_held_with_what_it_leads_to(make_repo: MakeRepo) -> None:
     root = make_repo({"real.py": "1", ".gitignore": "own.py\n", "own.py": "1"})
     for name, target in {"a.py": "real.py", "b.py": "own.py", "c.py": "../out.py"}.items():
@@ -272,6 +274,7 @@ def test_a_committed_link_is_held_with_what_it_leads_to(make_repo: MakeRepo) -> 
     assert list_uncommitted(repo) == ["a.py"]
 
 
+@pytest.mark.real
 def test_a_file_of_a_submodule_is_held_by_the_commit_that_is_named(
     make_repo: MakeRepo, tmp_path: Path
 ) -> None:

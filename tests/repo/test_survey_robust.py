@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import helpers
+import pytest
 
 from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
 from skillrun.frameworks.celery import FRAMEWORK as celery
@@ -25,6 +26,7 @@ def surveyed(root: Path) -> Survey:
     return survey_tree(Tree(root), [celery.recogniser()])
 
 
+@pytest.mark.real
 def test_hostile_python_becomes_notes(make_repo: MakeRepo) -> None:
     files: dict[str, str | bytes] = {
         "good.py": APP,
@@ -70,6 +72,7 @@ def test_links_pipes_and_odd_names(make_repo: MakeRepo, tmp_path: Path) -> None:
     assert use and use.task_modules == (odd,)
 
 
+@pytest.mark.real
 def test_slow_patterns_have_no_catastrophe(make_repo: MakeRepo) -> None:
     long = (
         "broker" + " =" * 20_000 + "\n" + "celery -A " * 5_000 + "\n" + "@" + "a." * 20_000 + "\n"

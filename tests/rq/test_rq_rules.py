@@ -75,6 +75,7 @@ def handler(body: str, head: str = "", parameters: str = "order_id") -> str:
 TRY = "try:\n    mailer.send(order_id)\nexcept {}:\n    {}\n"
 
 
+@pytest.mark.real
 def test_no_scheduler(check_finds: Check, check_ignores: Check) -> None:
     rule, bare = "no-scheduler", {"Procfile": "worker: rq worker -u $REDIS_URL default\n"}
     check_finds(

@@ -21,6 +21,7 @@ TASKS = "shop/tasks.py"
 BASE = Combination("rq")
 
 
+@pytest.mark.real
 def test_the_handler_its_callback_and_its_publisher_stand_beside_the_other_jobs(
     tmp_path: Path,
 ) -> None:
@@ -99,6 +100,7 @@ QUEUES = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("which", QUEUES)
 def test_the_queue_is_the_one_that_the_repository_has(tmp_path: Path, which: str) -> None:
     files, call = QUEUES[which]
@@ -140,6 +142,7 @@ def test_tests_have_no_context_where_the_queue_needs_none(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.real
 def test_a_schedule_starts_the_tick_and_rq_can_load_it(tmp_path: Path) -> None:
     written = write(tmp_path, Combination("rq", trigger="cron"))
     load = (
@@ -156,6 +159,7 @@ def test_a_schedule_starts_the_tick_and_rq_can_load_it(tmp_path: Path) -> None:
     assert "cron.register(tick_send_receipt, queue.name, interval=60)" in polled
 
 
+@pytest.mark.real
 def test_notes_say_who_publishes_what_the_clock_starts(tmp_path: Path) -> None:
     written = write(
         tmp_path, Combination("rq", trigger="cron"), {"docs/operations.md": "# Operations\n"}
@@ -234,6 +238,7 @@ PROCFILE = (
 )
 
 
+@pytest.mark.real
 def test_workers_are_started_with_the_scheduler_that_waits_need(tmp_path: Path) -> None:
     written = write(tmp_path, BASE, {"Procfile": PROCFILE})
     assert (

@@ -32,6 +32,7 @@ def tested(finished_shop: Path) -> Path:
     return finished_shop
 
 
+@pytest.mark.real
 def test_nothing_runs_without_consent(repo: Path) -> None:
     out = shops.run(repo, code=3)
     assert "make lint; make test" in out
@@ -103,6 +104,7 @@ def test_the_interpreter_that_a_spec_names_is_not_started_unasked(tmp_path: Path
 AGENT = {"CLAUDECODE": "1"}
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("more", [{}, {"SKILLRUN_ACTOR": "human:me"}, {"CI": "true"}])
 def test_an_agents_trust_counts_for_nothing_unless_a_person_allowed_it(
     repo: Path, more: dict[str, str]
@@ -115,6 +117,7 @@ def test_an_agents_trust_counts_for_nothing_unless_a_person_allowed_it(
     assert done.stderr.count("--trust does not count") <= 2  # the tests, the validations
 
 
+@pytest.mark.real
 def test_an_agent_cannot_allow_itself_anything(repo: Path) -> None:
     for options in (("--agents",), ("--agent-waivers",), ()):
         assert helpers.run_cli("trust", *options, cwd=repo, env=AGENT).returncode == 4
@@ -200,6 +203,7 @@ def test_a_validation_that_writes_only_ignored_files(tested: Path) -> None:
     shops.run(tested, "--trust", code=0)
 
 
+@pytest.mark.real
 def test_secrets_in_the_output_are_masked(tested: Path) -> None:
     (tested / "Makefile").write_text("test:\n\techo password=hunter2hunter2; exit 1\n")
     out = shops.run(tested, "--trust", code=1)

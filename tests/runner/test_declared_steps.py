@@ -83,6 +83,7 @@ def repo(tmp_path: Path) -> Path:
     return with_skill(tmp_path / "repo")
 
 
+@pytest.mark.real
 def test_blocked_then_attested_then_success(repo: Path) -> None:
     first = report(repo, code=3)
     assert set(shops.stages(first).values()) == {"blocked"}
@@ -96,6 +97,7 @@ def test_blocked_then_attested_then_success(repo: Path) -> None:
     assert set(shops.stages(again, "cached").values()) == {True}
 
 
+@pytest.mark.real
 def test_the_words_are_in_the_ledger_with_the_hash_of_what_shows_them(repo: Path) -> None:
     report(repo, *GIVEN, *attest(report(repo, code=3)), code=0)
     given = shops.events(shops.ledger_of(repo), "attestation.given")
@@ -108,6 +110,7 @@ def test_the_words_are_in_the_ledger_with_the_hash_of_what_shows_them(repo: Path
     assert json.loads(shops.telemetry(shops.ledger_of(repo))[-1]["fields"])["pages"] in (1, "1")
 
 
+@pytest.mark.real
 def test_changed_evidence_counts_no_more(repo: Path) -> None:
     report(repo, *GIVEN, *attest(report(repo, code=3)), code=0)
     (repo / "page.md").write_text("# Another page\n")
@@ -159,6 +162,7 @@ def test_half_an_attestation(options: list[str], says: str, repo: Path) -> None:
     assert shops.listing(repo) == before
 
 
+@pytest.mark.real
 def test_a_skill_that_only_reads_fails_when_the_tree_changes(tmp_path: Path) -> None:
     repo = with_skill(tmp_path / "repo", "page-reader", "read")
     options = attest(report(repo, code=3, name="page-reader"))

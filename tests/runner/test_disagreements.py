@@ -47,6 +47,7 @@ def stage_of(report: dict[str, object], name: str) -> dict[str, object]:
     return next(stage for stage in stages if stage["id"] == name)
 
 
+@pytest.mark.real
 def test_without_a_proof_the_reading_stands(tmp_path: Path) -> None:
     repo = shop_with_a_trigger(tmp_path / "shop", proof=False)
     report = shops.report(repo, "--trust", code=1)

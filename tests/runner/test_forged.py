@@ -105,6 +105,7 @@ def as_new(event: dict[str, Any], **changed: Any) -> NewEvent:
 APPENDS = [append_by_library, append_by_hand]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("append", real_but(APPENDS, append_by_library))
 def test_a_pass_that_somebody_appended_is_none(
     failing: Path, append: Callable[[Path, NewEvent], None]
@@ -117,6 +118,7 @@ def test_a_pass_that_somebody_appended_is_none(
     assert shops.stages(report)["validate"] == "failed"
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("append", real_but(APPENDS, append_by_library))
 def test_a_report_that_somebody_appended_is_not_repeated(
     failing: Path, append: Callable[[Path, NewEvent], None]
@@ -140,6 +142,7 @@ def test_an_agent_is_not_done_because_of_such_a_report(failing: Path) -> None:
     assert "not recorded by skillrun for this user" in helpers.run_cli("status", cwd=failing).stderr
 
 
+@pytest.mark.real
 def test_a_waiver_that_somebody_appended_waives_nothing(failing: Path) -> None:
     words = {"item": "validate", "reason": "all agreed", "by": "me (human)", "from": "command line"}
     append_by_library(
@@ -213,6 +216,7 @@ def test_a_run_with_an_edited_row_is_not_repeated_where_nothing_else_changed(
 # -- honest neighbours
 
 
+@pytest.mark.real
 def test_what_skillrun_wrote_is_believed_again(finished_shop: Path) -> None:
     report = shops.report(finished_shop, code=0)
     assert shops.worked(report) == []

@@ -117,6 +117,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], str, set[str], set[str]]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(EDITS, "the handler"))
 def test_an_edit_makes_the_right_stages_stale(name: str, repo: Path) -> None:
     change, named, must, must_not = EDITS[name]
@@ -150,6 +151,7 @@ def test_a_resume_works_on_what_was_stale_and_nothing_else(name: str, repo: Path
     assert report["run"]["id"] == run
 
 
+@pytest.mark.real
 def test_a_readme_matters_to_the_validations_alone(repo: Path) -> None:
     edit(repo / "README.md", "\n", "\nMore words.\n")
     assert stale(repo, code=1) == {"validate": ["README.md"]}
@@ -157,6 +159,7 @@ def test_a_readme_matters_to_the_validations_alone(repo: Path) -> None:
     assert shops.worked(report) == ["validate"]
 
 
+@pytest.mark.real
 def test_a_touch_is_no_change(repo: Path) -> None:
     for path in (repo / "shop").glob("*.py"):
         os.utime(path)
@@ -177,6 +180,7 @@ def test_a_faked_time_hides_no_edit(repo: Path) -> None:
     assert shops.stages(shops.report(repo, code=1))["retry"] == "failed"
 
 
+@pytest.mark.real
 def test_an_edit_that_is_taken_back_leaves_nothing_stale(repo: Path) -> None:
     path = repo / "shop/tasks.py"
     text = path.read_text()
@@ -186,6 +190,7 @@ def test_an_edit_that_is_taken_back_leaves_nothing_stale(repo: Path) -> None:
     assert stale(repo) == {}
 
 
+@pytest.mark.real
 def test_a_commit_alone_makes_nothing_stale(repo: Path) -> None:
     helpers.commit(repo, "Nothing")
     assert stale(repo) == {}
@@ -203,6 +208,7 @@ def test_another_skill_text_makes_every_stage_stale(repo: Path, tmp_path: Path) 
     assert all("SKILL.md" in changed for changed in found.values())
 
 
+@pytest.mark.real
 def test_status_marks_what_is_stale_in_words(repo: Path) -> None:
     edit(repo / "README.md", "\n", "\nMore words.\n")
     done = helpers.run_cli("status", cwd=repo)
@@ -228,6 +234,7 @@ def test_an_edit_reopens_a_finished_run(repo: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_new_run_starts_another_every_time(repo: Path) -> None:
     ids = [
         shops.report(repo, "--new-run", "--until", "contract", code=1)["run"]["id"]

@@ -96,6 +96,7 @@ def test_tests_that_nothing_runs_are_an_open_question(finished_shop: Path) -> No
     assert report(repo, "--trust", code=0)["outcome"] == "success"
 
 
+@pytest.mark.real
 def test_a_failed_validation_names_what_failed(finished_shop: Path) -> None:
     failing = (
         "test:\n\t@echo 'collected 2 items'\n\t@echo 'FAILED tests/test_a.py::test_b - assert 1 =="
@@ -108,6 +109,7 @@ def test_a_failed_validation_names_what_failed(finished_shop: Path) -> None:
     assert "make: ***" not in finding["message"]
 
 
+@pytest.mark.real
 def test_a_validation_that_lacks_a_library_asks_for_its_environment(finished_shop: Path) -> None:
     missing = "test:\n\t@python -c 'import not_there_anywhere'\n"
     (finished_shop / "Makefile").write_text(missing, encoding="utf-8")

@@ -67,6 +67,7 @@ def test_in_the_spec_until_it_leaves_the_spec(repo: Path) -> None:
     assert shops.stages(shops.report(repo, code=1))["retry"] == "failed"
 
 
+@pytest.mark.real
 def test_a_check_and_a_recommendation_can_be_waived(finished_shop: Path) -> None:
     report = shops.report(
         finished_shop, "--waive", "system/state-machine-mapper=one state only", code=0
@@ -77,11 +78,13 @@ def test_a_check_and_a_recommendation_can_be_waived(finished_shop: Path) -> None
     assert mapper["waived"] == "one state only"
 
 
+@pytest.mark.real
 def test_a_waiver_of_what_has_passed_changes_nothing(finished_shop: Path) -> None:
     report = shops.report(finished_shop, "--waive", "tests=not now", code=0)
     assert shops.stages(report)["tests"] == "passed"
 
 
+@pytest.mark.real
 def test_a_costly_stage_can_be_waived_without_running(tmp_path: Path) -> None:
     repo = shops.shop(
         tmp_path / "repo", "2-permanent-error-retried", makefile="test:\n\ttouch ran\n"
@@ -110,6 +113,7 @@ def test_an_agent_may_not_waive_whatever_it_calls_itself(repo: Path, more: dict[
     assert not shops.ledger_of(repo).exists()
 
 
+@pytest.mark.real
 def test_an_agents_waiver_in_the_spec_counts_once_it_is_committed(repo: Path) -> None:
     spec = repo / shops.SPEC
     spec.write_text(spec.read_text() + "waivers:\n  - {item: retry, reason: later, by: Alice}\n")
@@ -120,6 +124,7 @@ def test_an_agents_waiver_in_the_spec_counts_once_it_is_committed(repo: Path) ->
     assert shops.stages(shops.report(repo, code=3, env=AGENT))["retry"] == "waived"
 
 
+@pytest.mark.real
 def test_a_profile_allows_an_agent_nothing(repo: Path) -> None:
     """A clone brings it along, and an agent can edit it."""
     profile = shops.asked(repo, "detect")["profile"]
@@ -131,6 +136,7 @@ def test_a_profile_allows_an_agent_nothing(repo: Path) -> None:
     assert "skillrun trust --agent-waivers" in done.stderr
 
 
+@pytest.mark.real
 def test_where_a_person_allows_it_an_agents_waiver_is_recorded_as_one(
     repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ def test_a_ledger_in_the_repository_is_neither_touched_nor_looked_at(tmp_path: P
     assert all(stage["cached"] for stage in again["stages"])
 
 
+@pytest.mark.real
 def test_the_profile_says_where_the_ledger_lies(tmp_path: Path) -> None:
     repo = shop(tmp_path / "shop")
     (repo / "REPO_PROFILE.json").write_text(

@@ -18,6 +18,7 @@ TASKS = "shop/tasks.py"
 APP = 'from celery import Celery\n\napp = Celery("shop")\n'
 
 
+@pytest.mark.real
 def test_of_several_celery_apps_the_one_that_the_tasks_import(tmp_path: Path) -> None:
     files = {
         "main/celery.py": APP,
@@ -90,6 +91,7 @@ def test_a_celery_app_without_a_class_of_its_own(tmp_path: Path) -> None:
     assert "class SendReceiptTask(Task):" in write(tmp_path, Combination("celery")).text(TASKS)
 
 
+@pytest.mark.real
 def test_django_settings_of_huey_are_no_huey_object(tmp_path: Path) -> None:
     files = {
         "Procfile": "worker: python manage.py run_huey\n",
@@ -102,6 +104,7 @@ def test_django_settings_of_huey_are_no_huey_object(tmp_path: Path) -> None:
     assert "HUEY" not in text
 
 
+@pytest.mark.real
 def test_a_module_that_no_consumer_of_huey_loads_is_said(tmp_path: Path) -> None:
     files = {
         ".skillrun/jobs/send-receipt.json": json.dumps(
@@ -118,6 +121,7 @@ def test_a_module_that_no_consumer_of_huey_loads_is_said(tmp_path: Path) -> None
     assert write(tmp_path / "named", Combination("huey"), {**files, **tasks}).plan.missing == ()
 
 
+@pytest.mark.real
 def test_a_scheduler_of_flask_apscheduler_has_a_decorator_of_its_own(tmp_path: Path) -> None:
     files = {
         "requirements.txt": "flask-apscheduler\n",

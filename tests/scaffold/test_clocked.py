@@ -27,6 +27,7 @@ CRON = replace(POLLER, trigger="cron")
 TICKED = usual("apscheduler")
 
 
+@pytest.mark.real
 def test_a_poller_with_its_lock_its_jitter_and_its_line(tmp_path: Path) -> None:
     written = write(tmp_path, POLLER)
     assert written.names(RUNNER) == ["due", "tick", "main"]
@@ -40,6 +41,7 @@ def test_a_poller_with_its_lock_its_jitter_and_its_line(tmp_path: Path) -> None:
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_a_cron_line_like_those_that_are_there(tmp_path: Path) -> None:
     written = write(tmp_path, CRON)
     assert written.text("crontab").splitlines() == [
@@ -50,6 +52,7 @@ def test_a_cron_line_like_those_that_are_there(tmp_path: Path) -> None:
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_a_crontab_of_its_own_where_there_is_none(tmp_path: Path) -> None:
     named = {"REPO_PROFILE.json": '{"jobs": {"framework": "plain-cron"}}'}
     written = write(tmp_path, CRON, named, without=("crontab", "Procfile"))
@@ -61,6 +64,7 @@ def test_a_crontab_of_its_own_where_there_is_none(tmp_path: Path) -> None:
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_a_schedule_of_another_time_zone_says_so(tmp_path: Path) -> None:
     spec = samples.spec(CRON) | {
         "trigger": {"type": "cron", "schedule": "0 3 * * *", "timezone": "Europe/Berlin"}
@@ -111,6 +115,7 @@ def test_a_daemon_of_uwsgi_is_an_example_too(tmp_path: Path) -> None:
     assert written.text("uwsgi.ini") == f"{ini}attach-daemon = ./manage.py send_receipt\n"
 
 
+@pytest.mark.real
 def test_in_django_a_lost_connection_is_let_go_before_each_look(tmp_path: Path) -> None:
     loop = "        while True:\n            close_old_connections()  #"
     runners = [
@@ -140,6 +145,7 @@ def test_a_line_that_starts_no_module_is_no_example(tmp_path: Path) -> None:
     assert "*/5 * * * * python -m shop.send_receipt_runner" in written.text(RUNNER)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("combination", "trigger"),
     [
@@ -161,6 +167,7 @@ def test_a_tick_of_the_scheduler_that_is_there(
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_a_tick_stands_where_the_scheduler_gets_its_jobs(tmp_path: Path) -> None:
     """A new module would be imported by nobody."""
     spec = ".skillrun/jobs/send-receipt.json"

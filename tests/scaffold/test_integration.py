@@ -72,6 +72,7 @@ def test_it_is_not_written_where_there_is_none(tmp_path: Path, files: Mapping[st
     ]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("framework", ("plain_cron", "apscheduler", "huey"))
 def test_it_is_not_written_where_no_broker_carries_the_job(tmp_path: Path, framework: str) -> None:
     """Huey of the samples keeps its queue in a file."""
@@ -84,6 +85,7 @@ def test_it_is_not_written_where_no_broker_carries_the_job(tmp_path: Path, frame
     assert not [change.path for change in written.plan.changes if "integration" in change.path]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(("image", "there"), [("postgis/postgis:16", True), ("redis:7", False)])
 def test_where_postgresql_carries_the_job_it_needs_that(
     tmp_path: Path, image: str, there: bool
@@ -92,6 +94,7 @@ def test_where_postgresql_carries_the_job_it_needs_that(
     assert any("integration" in change.path for change in written.plan.changes) is there
 
 
+@pytest.mark.real
 def test_it_goes_where_such_tests_are_and_is_marked_as_they_are(tmp_path: Path) -> None:
     files = {**SHOWN["a folder"], **SHOWN["a marker"]}
     text = write(tmp_path, BASE, files).text("tests/integration/test_send_receipt_worker.py")

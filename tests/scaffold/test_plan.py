@@ -114,6 +114,7 @@ def test_a_test_notices_a_lost_effect(tmp_path: Path) -> None:
     assert written.run("pytest", "-q").returncode == 1
 
 
+@pytest.mark.real
 def test_an_edited_handler_stays_and_its_difference_is_shown(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     path = written.root / "shop/tasks.py"
@@ -126,6 +127,7 @@ def test_an_edited_handler_stays_and_its_difference_is_shown(tmp_path: Path) -> 
     assert "-" in again.kept[0].diff and "went well" in again.kept[0].diff
 
 
+@pytest.mark.real
 def test_a_filled_in_adapter_is_nobodys_business(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     path = written.root / "shop/mailer.py"
@@ -137,6 +139,7 @@ def test_a_filled_in_adapter_is_nobodys_business(tmp_path: Path) -> None:
     assert (again.changes, again.kept) == ((), ())
 
 
+@pytest.mark.real
 def test_a_deleted_part_comes_back(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     (written.root / "tests/test_send_receipt.py").unlink()
@@ -251,6 +254,7 @@ def test_an_adapter_that_needs_what_nobody_has_is_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 def test_an_adapter_with_a_long_name_is_laid_out_as_black_does(tmp_path: Path) -> None:
     call = "shop.services.notifications.receipts:send_the_receipt_to_the_customer"
     made = plan(case_of(changed(tmp_path, lambda spec: spec["effects"][0].update(call=call))))
@@ -267,6 +271,7 @@ def test_an_adapter_that_takes_no_key_is_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", ["class", "run", "mailer", "send_receipt", "pytest"])
 def test_an_effect_may_have_any_name(tmp_path: Path, name: str) -> None:
     made = plan(case_of(changed(tmp_path, lambda spec: spec["effects"][0].update(name=name))))
@@ -312,6 +317,7 @@ COUNTS = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("library", COUNTS)
 def test_outcomes_are_counted_with_what_the_repository_counts_with(
     tmp_path: Path, library: str
@@ -331,6 +337,7 @@ def test_outcomes_are_counted_with_what_the_repository_counts_with(
     assert [line for line in lines if line not in tasks] == []
 
 
+@pytest.mark.real
 def test_a_module_of_its_own_is_loaded_by_the_worker(tmp_path: Path) -> None:
     made = plan(
         case_of(changed(tmp_path, lambda spec: spec.update(handler="shop.receipts:send_receipt")))
@@ -345,6 +352,7 @@ def test_a_module_of_its_own_is_loaded_by_the_worker(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_two_texts_in_a_key_cannot_be_taken_for_another_pair(tmp_path: Path) -> None:
     def two(spec: dict[str, Any]) -> None:
         spec["idempotency"]["key"] = ["email", "kind"]
@@ -446,6 +454,7 @@ def test_secrets_that_settings_demand_have_a_harmless_value_in_the_proof(tmp_pat
     assert env == {"SHOP_SECRET_KEY": "only-for-the-proof", "SHOP_DB": "{scratch}/app.db"}
 
 
+@pytest.mark.real
 def test_a_publisher_elsewhere_that_is_not_there_is_refused(tmp_path: Path) -> None:
     def elsewhere(spec: dict[str, Any]) -> None:
         spec["enqueue"] = {

@@ -52,6 +52,7 @@ def test_a_module_of_the_repository_is_not_hidden_in_its_tests(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.real
 def test_an_effect_that_is_called_as_a_module_has_a_fixture_of_another_name(tmp_path: Path) -> None:
     files = samples.files(Combination("celery"))
     (spec,) = [path for path in files if path.startswith(".skillrun/jobs/")]

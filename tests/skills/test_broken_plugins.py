@@ -51,6 +51,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(BROKEN, "an exit", "no stages"))
 def test_one_clear_line(name: str, bare: Environment, make_repo: MakeRepo) -> None:
     value, code, words = BROKEN[name]
@@ -109,6 +110,7 @@ def test_what_fails_in_a_run_is_said_of_the_plugin(
     assert "Traceback" not in said
 
 
+@pytest.mark.real
 def test_two_of_one_name_and_one_of_the_bundled_name(
     bare: Environment, make_repo: MakeRepo
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_broken_one_leaves_the_others_alone(bare: Environment, make_repo: Make
     bare.run(repo, "list", code=0)
 
 
+@pytest.mark.real
 def test_what_lies_in_a_repository_registers_nothing(
     bare: Environment, make_repo: MakeRepo
 ) -> None:
@@ -166,6 +169,7 @@ def test_a_module_of_the_repository_does_not_stand_before_the_plugins(
     assert not (repo / "ran").exists()
 
 
+@pytest.mark.real
 def test_code_without_its_text_is_said_by_list_and_run(
     bare: Environment, make_repo: MakeRepo
 ) -> None:

@@ -164,6 +164,7 @@ def test_list_and_show_know_it_and_its_scaffold_is_refused(
     assert "changelog-entry writes no job" in said
 
 
+@pytest.mark.real
 def test_the_copy_of_a_repository_keeps_the_codes_stages(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:

@@ -65,6 +65,7 @@ def errors(done: Any) -> str:
     return " ".join(done.stderr.split())
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("language", real_but(REPOS, "Ruby"))
 def test_every_stage_that_would_read_code_asks_for_somebodys_word(
     tmp_path: Path, language: str
@@ -80,6 +81,7 @@ def test_every_stage_that_would_read_code_asks_for_somebodys_word(
         assert word not in said
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("language", real_but(REPOS, "Ruby"))
 def test_the_work_order_names_files_of_the_language_and_promises_no_proof(
     tmp_path: Path, language: str
@@ -92,6 +94,7 @@ def test_the_work_order_names_files_of_the_language_and_promises_no_proof(
         assert word not in said
 
 
+@pytest.mark.real
 def test_an_agents_word_leaves_idempotency_blocked(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo", "Ruby")
     refused = helpers.run_cli(
@@ -105,6 +108,7 @@ def test_an_agents_word_leaves_idempotency_blocked(tmp_path: Path) -> None:
     assert {status[name] for name in READ[1:]} == {"passed"}
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("written", ["nothing", "unknown"])
 def test_tests_that_nobody_can_run_are_no_success(tmp_path: Path, written: str) -> None:
     """A public Java service with tests ended with success, and none of them had run: only the files
@@ -131,6 +135,7 @@ def test_what_lies_beside_the_tests_is_no_test(tmp_path: Path) -> None:
     assert list(asked)
 
 
+@pytest.mark.real
 def test_a_run_that_somebody_attests_ends(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo", "Ruby")
     profile(repo, "none")
@@ -152,6 +157,7 @@ def test_the_repositorys_own_commands_run(tmp_path: Path) -> None:
     assert shops.stages(report, "grade")["validate"] == "executed"
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("said", ["unknown", "{strategy: keyed}"])
 def test_idempotency_that_is_not_defined_is_never_attested_away(tmp_path: Path, said: str) -> None:
     repo = build(tmp_path / "repo", "Ruby", idempotency=said)
@@ -159,6 +165,7 @@ def test_idempotency_that_is_not_defined_is_never_attested_away(tmp_path: Path, 
     assert shops.stages(report)["idempotency"] == "blocked"
 
 
+@pytest.mark.real
 def test_a_handler_that_no_file_has_is_named_with_its_line(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo", "Ruby", handler="RefundOrderJob")
     report = shops.report(repo, *attest("Ruby", *READ), code=3)
@@ -185,6 +192,7 @@ def test_names_of_another_language_need_to_say_so(tmp_path: Path) -> None:
     assert "Net::ReadTimeout is not an exception" in said
 
 
+@pytest.mark.real
 def test_without_a_spec_the_first_command_has_the_languages_names(tmp_path: Path) -> None:
     files = dict(REPOS["Ruby"])
     del files[SPECS["Ruby"]]

@@ -541,6 +541,7 @@ def run_changed(root: Path, files: dict[str, str], replaced: dict[str, str]) -> 
     return shops.report(helpers.build_tree(root, changed), code=3)
 
 
+@pytest.mark.real
 def test_what_contradicts_the_spec_fails_its_stage(tmp_path: Path) -> None:
     replaced = {"max_attempts: 5": "max_attempts: 4", "where: failed": "where: x"}
     report = run_changed(tmp_path / "mails", foreign_repos.MAILS, replaced)
@@ -552,6 +553,7 @@ def test_what_contradicts_the_spec_fails_its_stage(tmp_path: Path) -> None:
     assert (wrong[0]["path"], wrong[0]["line"]) == ("src/queues/mail.ts", 7)
 
 
+@pytest.mark.real
 def test_what_agrees_leaves_the_rest_to_be_attested(tmp_path: Path) -> None:
     report = run_changed(tmp_path / "mails", foreign_repos.MAILS, {})
     retry = stage_of(report, "retry")
@@ -561,6 +563,7 @@ def test_what_agrees_leaves_the_rest_to_be_attested(tmp_path: Path) -> None:
     assert "idempotency.unique-option" in {one["rule"] for one in unique}
 
 
+@pytest.mark.real
 def test_a_job_that_the_library_discards_has_no_dead_letter(tmp_path: Path) -> None:
     replaced = {
         "removeOnComplete: 1000": "removeOnFail: true",
@@ -571,6 +574,7 @@ def test_a_job_that_the_library_discards_has_no_dead_letter(tmp_path: Path) -> N
     assert (stage["status"], stage["findings"][0]["rule"]) == ("failed", "dead-letter.discarded")
 
 
+@pytest.mark.real
 def test_sidekiqs_waits_are_held_against_the_acceptable_delay(tmp_path: Path) -> None:
     fine = run_changed(tmp_path / "fine", foreign_repos.BAKERY, {})
     assert stage_of(fine, "retry")["status"] == "blocked"
@@ -581,6 +585,7 @@ def test_sidekiqs_waits_are_held_against_the_acceptable_delay(tmp_path: Path) ->
     assert "retry.backoff-differs" not in rules
 
 
+@pytest.mark.real
 def test_a_push_in_a_callback_fails_the_handler(tmp_path: Path) -> None:
     replaced = {"after_commit :enqueue_charge": "after_create :enqueue_charge"}
     report = run_changed(tmp_path / "repo", foreign_repos.BAKERY, replaced)

@@ -123,6 +123,7 @@ def test_a_poller_that_is_only_enqueued_is_said(tmp_path):
     assert finding(result, "handler.not-scheduled").severity == "warning"
 
 
+@pytest.mark.real
 def test_the_enqueuer_of_the_spec(tmp_path):
     good = build(tmp_path / "a", changes={"enqueue": {"call": "shop.orders:settle"}})
     assert not has(examine("handler", good), "handler.enqueuer-not-read")
@@ -389,6 +390,7 @@ def test_a_misspelled_function_of_an_adapter_blocks(tmp_path):
     assert "handler.no-adapter" in rules(result)
 
 
+@pytest.mark.real
 def test_a_misspelled_function_blocks_although_the_handler_calls_it(tmp_path):
     """Spec and handler agree on a name that the adapter's module does not have."""
     tasks = FILES["shop/tasks.py"].replace("mailer.send(", "mailer.sned(")

@@ -179,6 +179,7 @@ def test_a_key_column_that_is_never_null_is_left_alone(tmp_path, files):
     )
 
 
+@pytest.mark.real
 def test_a_constraint_narrower_than_the_key_is_said(tmp_path):
     both = {"idempotency.key": ["order_id", "email"]}
     found = finding(

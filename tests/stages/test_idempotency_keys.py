@@ -310,6 +310,7 @@ def test_a_key_that_may_hold_its_fields_is_left_alone(tmp_path, body):
     assert rules(with_task(tmp_path / "repo", body, KEY_HELPERS)) == []
 
 
+@pytest.mark.real
 def test_every_key_field_must_be_in_the_key(tmp_path):
     def of(root, key):
         files = {"shop/tasks.py": ONE_PAYLOAD.replace("KEY", key)}

@@ -167,6 +167,7 @@ def redis_case(root, claim):
     return examine("idempotency", build(root, {"shop/tasks.py": text + "\n"}, changes))
 
 
+@pytest.mark.real
 def test_redis_set_nx_is_compared_with_the_window(tmp_path):
     assert (
         rules(redis_case(tmp_path / "a", "client.set(f'r:{order_id}', 1, nx=True, ex=7 * 86400)"))

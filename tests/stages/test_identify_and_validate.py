@@ -207,6 +207,7 @@ def test_without_pytest_the_question_stays_open(tmp_path):
     assert result.status == "blocked"
 
 
+@pytest.mark.real
 def test_what_a_detection_writes_is_the_command_or_an_open_question(tmp_path):
     root = tmp_path / "repo"
     build(root)
@@ -265,12 +266,14 @@ def test_a_command_that_passes_is_executed_evidence(tmp_path):
     assert result.evidence[0].detail["exit_code"] == 0
 
 
+@pytest.mark.real
 def test_a_command_that_fails_shows_its_last_line(tmp_path):
     result = agreed(tmp_path / "repo", "lint:\n\t@echo 'one error' && exit 3\n\ntest:\n\ttrue\n")
     assert rules(result) == ["validate.lint-failed"]
     assert finding(result, "validate.lint-failed").path == "Makefile"
 
 
+@pytest.mark.real
 def test_a_command_that_changes_tracked_files_fails(tmp_path):
     result = agreed(tmp_path / "repo", "lint:\n\t@echo x >> requirements.txt\n\ntest:\n\ttrue\n")
     assert finding(result, "validate.changed-files").path == "requirements.txt"

@@ -217,6 +217,7 @@ def test_a_sender_that_was_not_followed_is_a_question(tmp_path: Path, name: str)
     assert any(finding.rule == "handler.not-read" for finding in result.findings)
 
 
+@pytest.mark.real
 def test_an_app_class_of_a_dependency_is_an_app(tmp_path: Path) -> None:
     """It was no job library at all; what its policy makes of a job is a question."""
     app = "from notifications_utils.celery import NotifyCelery\n\napp = NotifyCelery()\n"

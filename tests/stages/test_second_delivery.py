@@ -170,6 +170,7 @@ def test_a_right_handler_has_its_witness(tmp_path: Path, case: str) -> None:
     assert (stage["status"], rules(stage)) == ("passed", {"idempotency.witnessed"})
 
 
+@pytest.mark.real
 def test_nothing_runs_before_somebody_agrees(tmp_path: Path) -> None:
     report = shops.report(build(tmp_path / "repo"), code=3)
     assert "idempotency.no-consent" in shops.rules(report)
@@ -177,6 +178,7 @@ def test_nothing_runs_before_somebody_agrees(tmp_path: Path) -> None:
     assert any("node --test test/mail.test.mjs" in detail for detail in asked)
 
 
+@pytest.mark.real
 def test_an_agents_word_is_no_witness_where_the_test_is_none(tmp_path: Path) -> None:
     spec = repos.SPEC.replace("      test: node --test test/mail.test.mjs\n", "")
     report = shops.report(build(tmp_path / "repo", spec=spec), code=3, env={"CLAUDECODE": "1"})

@@ -32,6 +32,7 @@ def test_the_small_shop_passes(tmp_path, stage):
     assert result.status == wanted, [(f.rule, f.message) for f in result.findings]
 
 
+@pytest.mark.real
 def test_the_bundled_example_passes(tmp_path):
     root = fixtures_repos.example_shop(tmp_path / "repo")
     case = JobCase(

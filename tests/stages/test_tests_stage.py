@@ -266,6 +266,7 @@ def test_set_up_counts(tmp_path):
     assert covered(tmp_path / "repo", code) == {"happy"}
 
 
+@pytest.mark.real
 def test_what_is_missing_blocks_with_a_hint(tmp_path):
     result = examine("tests", build(tmp_path / "a", {"tests/test_tasks.py": HEAD + HAPPY}))
     assert result.status == "blocked"
@@ -293,6 +294,7 @@ REPLACED = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("patch", REPLACED.values(), ids=REPLACED)
 def test_a_test_that_replaces_delay_does_not_reach_the_handler(tmp_path, patch):
     code = (
@@ -306,6 +308,7 @@ def test_a_test_that_replaces_delay_does_not_reach_the_handler(tmp_path, patch):
     assert covered(tmp_path / "c", code.format("pass")) == {"happy"}
 
 
+@pytest.mark.real
 def test_a_publication_into_another_queue_still_reaches_the_handler(tmp_path):
     """An integration test publishes to a queue of its own; what is published elsewhere instead is
     cut off.
@@ -319,6 +322,7 @@ def test_a_publication_into_another_queue_still_reaches_the_handler(tmp_path):
     assert covered(tmp_path / "b", code.format("seen.append")) == set()
 
 
+@pytest.mark.real
 def test_a_bad_input_that_ends_in_the_dead_letters_is_terminal(tmp_path):
     real = "def test_it(db):\n    send_receipt.apply(args=(7, 'nonsense'))\n    assert {}\n"
     assert covered(tmp_path / "a", real.format("db.count('dead_jobs') == 1")) == {"terminal"}

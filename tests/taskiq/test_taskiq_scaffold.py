@@ -25,6 +25,7 @@ ERRORS = "class Unavailable(Exception): ...\n\n\nclass BadAddress(Exception): ..
 BLOCKING = f"{ERRORS}def send(order_id: int, email: str, *, idempotency_key: str) -> None: ...\n"
 
 
+@pytest.mark.real
 def test_the_task_says_what_is_tried_again_and_how_long_it_waits(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     text = written.text(TASKS)
@@ -42,6 +43,7 @@ def test_the_task_says_what_is_tried_again_and_how_long_it_waits(tmp_path: Path)
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_the_broker_gets_what_retries_and_waits(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     added = written.text(BROKER).partition("broker = RedisStreamBroker(REDIS_URL)\n")[2]
@@ -58,6 +60,7 @@ def test_the_broker_gets_what_retries_and_waits(tmp_path: Path) -> None:
     assert plan(case_of(written.root)).changes == ()
 
 
+@pytest.mark.real
 def test_many_fields_and_a_single_error_are_laid_out_as_a_formatter_does_it(tmp_path: Path) -> None:
     spec = samples.spec(BASE)
     spec["payload"]["properties"] |= {"currency": {"type": "string"}, "remark": {"type": "string"}}
@@ -68,6 +71,7 @@ def test_many_fields_and_a_single_error_are_laid_out_as_a_formatter_does_it(tmp_
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_no_retry_says_why_and_leaves_the_broker_alone(tmp_path: Path) -> None:
     written = write(tmp_path, replace(BASE, retry=False))
     assert "@broker.task\nasync def send_receipt(" in written.text(TASKS)
@@ -79,6 +83,7 @@ def test_no_retry_says_why_and_leaves_the_broker_alone(tmp_path: Path) -> None:
     ] == []
 
 
+@pytest.mark.real
 def test_a_clock_is_a_scheduled_task_that_publishes_what_is_due(tmp_path: Path) -> None:
     spec = samples.spec(CRON)
     spec["trigger"] |= {"schedule": "0 3 * * mon", "timezone": "Europe/Berlin"}
@@ -100,6 +105,7 @@ def test_a_clock_is_a_scheduled_task_that_publishes_what_is_due(tmp_path: Path) 
     )
 
 
+@pytest.mark.real
 def test_where_nothing_is_awaited_taskiq_itself_has_a_thread_for_it(tmp_path: Path) -> None:
     written = write(tmp_path, BASE, {"shop/mailer.py": BLOCKING})
     assert "\ndef send_receipt(\n" in written.text(TASKS)
@@ -107,6 +113,7 @@ def test_where_nothing_is_awaited_taskiq_itself_has_a_thread_for_it(tmp_path: Pa
     assert_clean(written)
 
 
+@pytest.mark.real
 def test_sessions_of_asyncio_make_an_asynchronous_store(tmp_path: Path) -> None:
     text = write(tmp_path, replace(BASE, store="asyncio")).text(TASKS)
     assert "    async with send_receipt_store.once(order_id) as first:\n" in text
@@ -152,6 +159,7 @@ KEPT: dict[str, tuple[Mapping[str, str], bool]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", KEPT)
 def test_a_broker_that_retries_gets_nothing(tmp_path: Path, name: str) -> None:
     files, tells = KEPT[name]
@@ -162,6 +170,7 @@ def test_a_broker_that_retries_gets_nothing(tmp_path: Path, name: str) -> None:
     assert "@broker.task(retry_on_error=False)\n" in off.text(TASKS)
 
 
+@pytest.mark.real
 def test_no_test_goes_over_a_broker_that_tests_do_not_have(tmp_path: Path) -> None:
     conditional = (
         "from taskiq import InMemoryBroker\n\nif 'TEST' in os.environ:\n    broker ="
@@ -193,6 +202,7 @@ SCHEDULERS: dict[str, tuple[str, str, str]] = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_scheduler_gets_the_sources_that_it_lacks(tmp_path: Path, name: str) -> None:
     sources, path, line = SCHEDULERS[name]

@@ -121,6 +121,7 @@ def test_a_revoke_in_between_is_not_undone(clone: Path, monkeypatch: pytest.Monk
     assert not Consent(open_repo(clone)).path.exists()
 
 
+@pytest.mark.real
 def test_answers_at_once_are_all_kept(clone: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(give, clone) for _ in range(16)]

@@ -44,6 +44,7 @@ def update_from_elsewhere(root: Path) -> None:
     helpers.git(root, *LOCAL, "submodule", "--quiet", "update", "--remote")
 
 
+@pytest.mark.real
 def test_one_answer_holds_for_the_submodules_as_they_are(clone: Path) -> None:
     assert covered(clone)
     (clone / PATH / "lib.py").write_text("VALUE = 2\n")
@@ -51,6 +52,7 @@ def test_one_answer_holds_for_the_submodules_as_they_are(clone: Path) -> None:
     assert covered(clone)
 
 
+@pytest.mark.real
 def test_a_commit_that_an_update_brings_asks_again(clone: Path, library: Path) -> None:
     change_library(library)
     update_from_elsewhere(clone)
@@ -61,12 +63,14 @@ def test_a_commit_that_an_update_brings_asks_again(clone: Path, library: Path) -
     assert covered(clone)
 
 
+@pytest.mark.real
 def test_one_that_is_pulled_within_it_does(clone: Path, library: Path) -> None:
     change_library(library)
     helpers.git(clone / PATH, "pull", "--quiet", "origin", "main")
     assert not covered(clone)
 
 
+@pytest.mark.real
 def test_what_is_committed_in_it_by_this_user_asks_nothing(clone: Path) -> None:
     (clone / PATH / "lib.py").write_text("VALUE = 2\n")
     helpers.commit(clone / PATH, "Mine")
@@ -76,6 +80,7 @@ def test_what_is_committed_in_it_by_this_user_asks_nothing(clone: Path) -> None:
     assert covered(clone)
 
 
+@pytest.mark.real
 def test_going_back_to_what_was_allowed_asks_nothing(clone: Path, library: Path) -> None:
     change_library(library)
     update_from_elsewhere(clone)
@@ -83,6 +88,7 @@ def test_going_back_to_what_was_allowed_asks_nothing(clone: Path, library: Path)
     assert covered(clone)
 
 
+@pytest.mark.real
 def test_one_that_is_checked_out_later_is_what_the_commit_names(
     clone: Path, library: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +102,7 @@ def test_one_that_is_checked_out_later_is_what_the_commit_names(
     assert not covered(later)
 
 
+@pytest.mark.real
 def test_one_that_is_added_asks_again(clone: Path, library: Path) -> None:
     helpers.git(clone, *LOCAL, "submodule", "--quiet", "add", str(library), "vendor/other")
     assert not covered(clone)

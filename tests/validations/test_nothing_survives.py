@@ -77,6 +77,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
     return True
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("command", "survivors"),
     [
@@ -111,6 +112,7 @@ def test_what_ends_on_its_own_in_a_moment_is_no_survivor(tmp_path: Path, mark: s
     assert (result.survivors, result.tail) == (0, "first\nlast words\n")
 
 
+@pytest.mark.real
 def test_a_survivor_that_never_stops_writing_does_not_hang_us(tmp_path: Path, mark: str) -> None:
     result = run_command(
         "setsid sh -c 'trap \"\" TERM; while :; do echo more; done' & sleep 0.1; exit 4",
@@ -120,6 +122,7 @@ def test_a_survivor_that_never_stops_writing_does_not_hang_us(tmp_path: Path, ma
     assert not living(mark)
 
 
+@pytest.mark.real
 def test_a_process_that_forks_on_and_on_is_caught(tmp_path: Path, mark: str) -> None:
     (tmp_path / "hop.sh").write_text("trap '' TERM\nsleep 0.01\nsh hop.sh &\n")
     result = run_command("setsid sh hop.sh & sleep 0.1", cwd=tmp_path)
@@ -140,6 +143,7 @@ ENDS = real_but(
 )
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("number", ENDS, ids=lambda n: n.name)
 def test_the_end_of_skillrun_is_the_end_of_the_command(
     tmp_path: Path, mark: str, number: signal.Signals
@@ -164,6 +168,7 @@ def test_a_command_that_kills_its_supervisor_is_no_success_and_ends(
     assert eventually(lambda: not living(mark))
 
 
+@pytest.mark.real
 def test_a_command_that_stops_its_supervisor_ends_at_the_time_limit(
     tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_input_is_empty_and_there_is_no_terminal(tmp_path: Path) -> None:
     assert result.tail == "none\n"
 
 
+@pytest.mark.real
 def test_the_time_limit_ends_a_command_and_its_children_that_ignore_sigterm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ print(result.output_size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - b
 """
 
 
+@pytest.mark.real
 @pytest.mark.skipif(sys.platform == "darwin", reason="ru_maxrss counts bytes there")
 @pytest.mark.parametrize(
     "command", ["yes | head -c 200000000", "head -c 200000000 /dev/zero"], ids=["lines", "one line"]
@@ -164,6 +166,7 @@ def test_gigabytes_would_not_fill_the_memory(tmp_path: Path, command: str) -> No
     assert grown_kib < 8_000
 
 
+@pytest.mark.real
 def test_lines_are_shown_while_it_runs(tmp_path: Path) -> None:
     seen: list[str] = []
     run_command(
@@ -174,6 +177,7 @@ def test_lines_are_shown_while_it_runs(tmp_path: Path) -> None:
     assert seen == ["token=[masked]", "two"]
 
 
+@pytest.mark.real
 def test_two_threads_do_not_take_each_others_children(tmp_path: Path) -> None:
     def run(number: int) -> tuple[int | None, str, int]:
         result = run_command(

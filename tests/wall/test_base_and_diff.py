@@ -155,6 +155,7 @@ def test_lines_of_the_base_are_found_in_head(make_repo: Make) -> None:
     assert list(file.removed_lines()) == [(4, "3"), (5, "5")]
 
 
+@pytest.mark.real
 def test_what_is_too_large_or_a_link_is_not_read(make_repo: Make) -> None:
     repo = make_repo({**FILES, "large.py": "x = 1\n" * 400_000})
     base = helpers.git(repo, "rev-parse", "HEAD")

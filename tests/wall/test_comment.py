@@ -296,6 +296,7 @@ def test_a_push_has_no_comment(event: Any, tmp_path: Path, github: GitHub) -> No
     assert github.asked == []
 
 
+@pytest.mark.real
 def test_without_a_token_or_a_pipeline_nobody_is_asked(tmp_path: Path, github: GitHub) -> None:
     done = ask(tmp_path / "repo", github, GITHUB_TOKEN="")
     assert "there is no GITHUB_TOKEN" in done.stdout
@@ -322,6 +323,7 @@ def test_what_is_no_verification_is_refused(tmp_path: Path) -> None:
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 2)
 
 
+@pytest.mark.real
 def test_a_secret_of_another_machines_document_is_masked(tmp_path: Path, github: GitHub) -> None:
     folder = tmp_path / "repo"
     folder.mkdir()

@@ -114,6 +114,7 @@ def list_not_compared(before: Worlds, after: Worlds) -> list[tuple[str, str]]:
     return [(one.what, one.why) for one in judged.not_compared]
 
 
+@pytest.mark.real
 def test_what_was_not_compared_is_said_and_nothing_where_all_was() -> None:
     whole: Worlds = {"": [run(), swept(2)], "many": [run(times=300), swept(1052)]}
     assert list_not_compared(whole, whole) == []

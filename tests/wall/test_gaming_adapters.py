@@ -258,15 +258,18 @@ QUICK = (
 )
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(HONEST, *QUICK))
 def test_an_honest_change_is_at_most_a_note(name: str) -> None:
     assert set(severities(everything(BASE, HONEST[name]))) <= {"note"}
 
 
+@pytest.mark.real
 def test_a_conflict_that_is_done_is_for_the_reviewer() -> None:
     assert set(severities(everything(BASE, CONFLICT))) == {"note", "warning"}
 
 
+@pytest.mark.real
 def test_an_opener_calls_out_as_well() -> None:
     assert set(severities(everything(BASE, OPENER))) <= {"note"}
 

@@ -48,6 +48,7 @@ HONEST = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_error_that_is_told_by_its_words_is_found(name: str) -> None:
     findings = found(LOOK, BASE, ATTACKS[name])

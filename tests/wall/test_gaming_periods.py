@@ -76,6 +76,7 @@ def test_one_that_comes_as_often_is_none(path: str, old: str, new: str) -> None:
     assert looked(path, old, new) == []
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("odd", ["x-day: 2020-99-99\n", f"x-deep: {'[' * 50_000}\n", "x: @\n"])
 def test_a_file_of_services_that_no_reader_takes_ends_nothing(odd: str) -> None:
     assert looked("compose.yaml", COMPOSE, COMPOSE.replace("sh -c", "sh -ec") + odd) == []
@@ -101,6 +102,7 @@ SETTINGS = "import os\n\nEVERY = int(os.environ.get('CHASE_EVERY', '{every}'))\n
 BY_SETTING = "from shop import config\n\n@huey.periodic_task(crontab(minute={minute}))\ndef chase():\n    pass\n"
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("minute", "every", "severities"),
     [

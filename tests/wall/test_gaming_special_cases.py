@@ -94,6 +94,7 @@ def test_what_treats_all_jobs_alike_is_no_finding(name: str) -> None:
     assert found(LOOK, BASE, HONEST[name]) == []
 
 
+@pytest.mark.real
 def test_what_the_base_has_is_no_finding() -> None:
     base = ATTACKS["remainder"]
     moved = {**base, TASKS: base[TASKS].replace("send_receipt started", "send_receipt begins")}

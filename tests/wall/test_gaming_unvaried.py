@@ -257,6 +257,7 @@ QUICK = (
 )
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(HONEST, *QUICK))
 def test_what_asks_the_time_and_leaves_no_job_out_is_no_finding(name: str) -> None:
     assert everything(BASE, HONEST[name]) == []
@@ -404,12 +405,14 @@ def test_a_job_that_waits_for_no_told_time_is_an_error() -> None:
     assert severities(found(LOOK, BASE, later)) == ["error"]
 
 
+@pytest.mark.real
 def test_what_the_base_asks_is_no_finding() -> None:
     base = ATTACKS["an hour"]
     moved = {**base, TASKS: base[TASKS].replace("send_receipt started", "send_receipt begins")}
     assert found(LOOK, base, moved) == []
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("strategy", ["invariant", "unknown"])
 def test_a_spec_without_a_key_has_jobs_that_are_told_apart_by_their_number(strategy: str) -> None:
     keyless = spec(idempotency={"strategy": strategy, "reason": "a row decides"})

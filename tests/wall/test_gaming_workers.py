@@ -162,6 +162,7 @@ def test_a_job_that_ends_before_it_is_delivered_is_an_error(name: str) -> None:
     assert found("weaker-worker", {**base, **ENDING[name]}, {**base, **ENDING[name]}) == []
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "text",
     [
@@ -229,6 +230,7 @@ def test_a_receiver_that_mails_is_an_error(text: str) -> None:
     assert severities(found("beside-the-job", BASE, new)) == ["error"]
 
 
+@pytest.mark.real
 def test_one_that_logs_is_none_and_one_that_alerts_is_for_the_reviewer() -> None:
     assert everything(BASE, {**BASE, "shop/tasks.py": SIGNAL + QUIET}) == []
     alert = {**BASE, "shop/tasks.py": "import requests\n" + SIGNAL + ALERT}
@@ -313,6 +315,7 @@ def test_records_that_are_thrown_away_are_an_error(name: str) -> None:
     assert "error" in severities(found("lost-records", BASE, LOSING[name]))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", KEEPING)
 def test_what_keeps_the_records_is_no_finding(name: str) -> None:
     assert everything(BASE, KEEPING[name]) == []

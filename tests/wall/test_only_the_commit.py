@@ -274,6 +274,7 @@ def test_a_usual_repository_has_nothing_to_be_told(make_repo: Make) -> None:
         assert checkout.notes == ()
 
 
+@pytest.mark.real
 def test_a_submodule_is_an_empty_folder(make_repo: Make, tmp_path: Path) -> None:
     make_repo({"a": "1"}, name="inner")
     repo = build(make_repo)

@@ -81,6 +81,7 @@ def test_a_change_of_an_environment_is_named(
     assert said.startswith(f".venv/{path} ")
 
 
+@pytest.mark.real
 def test_files_that_another_environment_shares_may_get_or_lose_a_link(environment: Path) -> None:
     """As where uv links them out of its cache."""
     app = environment / SITE / "celery/app.py"
@@ -111,6 +112,7 @@ def test_what_interpreters_and_installers_leave_is_no_change(environment: Path) 
     assert describe_changes(around) == []
 
 
+@pytest.mark.real
 def test_bytecode_that_came_meanwhile_is_removed(environment: Path) -> None:
     """A .pyc with the right time and size is run in its module's place. What was there stays."""
     folder = environment / SITE / "celery/__pycache__"
@@ -122,6 +124,7 @@ def test_bytecode_that_came_meanwhile_is_removed(environment: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["kept.cpython-311.pyc"]
 
 
+@pytest.mark.real
 def test_bytecode_of_skillruns_own_is_removed() -> None:
     around = Surroundings({})
     planted = Path(skillrun.__file__).parent / "core/__pycache__/planted.cpython-311.pyc"
@@ -134,6 +137,7 @@ def test_bytecode_of_skillruns_own_is_removed() -> None:
         planted.unlink(missing_ok=True)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("packages", ["lib/python3.11/site-packages", "lib/python3/dist-packages"])
 def test_a_python_of_the_system_is_watched(packages: str, tmp_path: Path) -> None:
     """As in a container, where nobody makes an environment."""

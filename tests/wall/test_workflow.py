@@ -252,6 +252,7 @@ def test_a_workflow_without_a_source_is_refused(tmp_path: Path) -> None:
     assert helpers.git(repo, "status", "--porcelain") == ""
 
 
+@pytest.mark.real
 def test_a_workflow_is_installed_from_the_source_that_is_named_and_taken_back(
     tmp_path: Path,
 ) -> None:
@@ -267,6 +268,7 @@ def test_a_workflow_is_installed_from_the_source_that_is_named_and_taken_back(
     assert not (repo / PATH).exists()
 
 
+@pytest.mark.real
 def test_an_unknown_agent_is_told_all_that_there_are(tmp_path: Path) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "A shop.\n"})
     refused = helpers.run_cli("install", "github", cwd=repo)
