@@ -440,6 +440,8 @@ class Audit:
         is_hidden = self.recorder.effect_depth and not detail.startswith(IN_SCRATCH)
         if is_hidden or not self.recorder.is_own_act:
             return False
+        if self.recorder.effect_depth:
+            more["effect"] = self.recorder.effect_inside
         self.recorder.emit(
             "undeclared", kind=kind, detail=detail[:200], place=self.recorder.find_place(), **more
         )

@@ -116,7 +116,7 @@ class Effect:
                 answer = self.answer_call(name, fields, args, kwargs)
                 self.recorder.let_thread_go_on(f"after:{name}")
                 return answer
-            with self.recorder.inside_effect():
+            with self.recorder.inside_effect(self.name):
                 result = self.original(*args, **kwargs)
             self.end_call(name, fields)
             return result
@@ -139,7 +139,7 @@ class Effect:
                 answer = self.answer_call(name, fields, args, kwargs)
                 await self.recorder.let_other_go_on(f"after:{name}")
                 return answer
-            with self.recorder.inside_effect():
+            with self.recorder.inside_effect(self.name):
                 result = await self.original(*args, **kwargs)
             self.end_call(name, fields)
             return result

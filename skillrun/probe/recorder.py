@@ -79,6 +79,7 @@ class Recorder:
         # Its `place` says whose work a library's own thread does; None: not the repository's.
         self.lent = threading.local()
         self.effect_depth = 0
+        self.effect_inside = ""  # the name of the outermost, while there is one
         self.said = 0  # events of this delivery
         # What was said that is more than the handler's own boundaries.
         self.told = 0
@@ -202,9 +203,10 @@ class Recorder:
             self._own.silent -= 1
 
     @contextlib.contextmanager
-    def inside_effect(self) -> Iterator[None]:
-        """What happens inside is a declared effect's."""
+    def inside_effect(self, name: str = "") -> Iterator[None]:
+        """What happens inside is a declared effect's, which is called so."""
         if self.effect_depth == 0:
+            self.effect_inside = name
             self.before_passing()
         self.effect_depth += 1
         try:
@@ -213,6 +215,7 @@ class Recorder:
             self.effect_depth -= 1
             if self.effect_depth == 0:
                 self.after_passing()
+                self.effect_inside = ""
 
     @contextlib.contextmanager
     def without_faults(self) -> Iterator[None]:

@@ -153,14 +153,14 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         enqueue = self.workplace.spec.enqueue
         if self.facts.ticks or self.facts.is_called or enqueue is None or enqueue.relay is not None:
             return False
-        if not ticks.has_clock(self.workplace.spec):
+        if not ticks.is_named_by_clock(self.workplace.spec, self.facts):
             return False
-        call = self._run_process(
-            Run(Schedule("publish")), "call", [enqueue.call, dict(enqueue.args)]
-        )
+        run = Run(Schedule("publish"))
+        call = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)])
         self.workplace.restore()
         failed = call.first("caller-raised") or call.first("probe-error")
-        return failed is None and not call.retries
+        has_ended = failed is None and not call.died and run.hung is None
+        return has_ended and not call.retries
 
     def _go_by_ticks(self) -> None:
         """From now on the next tick brings the job, whatever becomes of this one's message."""

@@ -126,6 +126,15 @@ def has_clock(spec: JobSpec) -> bool:
     return spec.trigger is not None and spec.trigger.type in ("cron", "poller")
 
 
+def is_named_by_clock(spec: JobSpec, facts: BootFacts) -> bool:
+    """Whether the trigger is a clock, and the library's own scheduler is seen to start the handler:
+    nothing else would bring a job whose call publishes nothing.
+    """
+    if not has_clock(spec):
+        return False
+    return "schedule" in facts.timed or spec.handler in (facts.scheduled or ())
+
+
 def go_by_ticks(spec: JobSpec, facts: BootFacts) -> BootFacts:
     """What holds of a job whose library only brings its ticks: none of them is worth more than the
     next one, which finds what is left in the database.

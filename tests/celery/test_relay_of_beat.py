@@ -109,12 +109,21 @@ SPEC = {
 }
 
 
-def prove(root: Path, only: str, *, was: str = "", becomes: str = "", **trigger: str) -> Proof:
+def prove(
+    root: Path,
+    only: str,
+    *,
+    was: str = "",
+    becomes: str = "{}",
+    procfile: str = "",
+    **trigger: str,
+) -> Proof:
     assert was in SHOP
     spec = {**SPEC, "trigger": trigger or SPEC["trigger"]}
     files = {
         "shop.py": SHOP.replace(was, becomes) if was else SHOP,
         "schema.py": SCHEMA,
+        "Procfile": procfile,
         ".skillrun/jobs/relay.yaml": yaml.safe_dump(spec),
     }
     repo = helpers.build_tree(root, files)
@@ -142,7 +151,23 @@ def test_a_row_that_no_tick_finds_again_is_refuted(tmp_path: Path) -> None:
         was="where status = 'waiting' and due",
         becomes="where status = 'waiting' and tries = 0 and due",
     )
-    assert [one.judgement.rule for one in proof.witnesses] == ["effect.lost"]
+    assert "effect.lost" in [one.judgement.rule for one in proof.witnesses]
+
+
+def test_a_relay_that_no_schedule_names_is_not_proved(tmp_path: Path) -> None:
+    """Nothing would ever start it: the call that should publish it publishes nothing."""
+    proof = prove(
+        tmp_path / "repo", "kill@after:post#1", was='{"task": "shop.relay", "schedule": 60.0}'
+    )
+    assert [one.rule for one in proof.incomplete] == ["not-published"]
+
+
+def test_a_relay_whose_beat_is_not_started_is_a_risk(tmp_path: Path) -> None:
+    workers = "worker: celery -A shop worker\n"
+    without = prove(tmp_path / "repo", "once", procfile=workers)
+    assert "never-due" in [risk.judgement.rule for risk in without.risks]
+    beside = prove(tmp_path / "other", "once", procfile=workers + "beat: celery -A shop beat\n")
+    assert "never-due" not in [risk.judgement.rule for risk in beside.risks]
 
 
 def test_a_call_that_publishes_is_still_its_publisher(tmp_path: Path) -> None:

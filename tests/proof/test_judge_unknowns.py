@@ -20,6 +20,7 @@ from histories import (
     spec,
 )
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import History
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges import unknowns
@@ -69,10 +70,12 @@ def test_a_last_error_of_its_own_needs_a_record_and_no_error_before_it() -> None
     ("error", "place", "found"),
     [
         ("app.errors:Again", ["app/jobs.py", 9], []),
+        ("app.errors:Again", None, []),
         ("jobs:Again", ["src/jobs.py", 9], []),
+        ("shop_errors:Again", ["worker/tasks.py", 9], []),
         ("builtins:KeyError", ["app/jobs.py", 9], ["failures.unlisted"]),
-        ("vendor.errors:Again", ["app/jobs.py", 9], ["failures.unlisted"]),
-        ("app.errors:Again", None, ["failures.unlisted"]),
+        ("redis.exceptions:ConnectionError", ["app/redis/cache.py", 9], ["failures.unlisted"]),
+        ("celery.exceptions:TaskError", ["app/celery.py", 9], ["failures.unlisted"]),
     ],
 )
 def test_an_own_error_stands_for_the_one_that_the_delivery_met(
@@ -83,7 +86,8 @@ def test_an_own_error_stands_for_the_one_that_the_delivery_met(
     ends = (kind, {**data, "place": place})
     met = fault("raise", "before:email#1", error=AWAY)
     seen = history("raise=app.mail:Away@before:email#1", [met, ends, ACKED], DONE)
-    assert rules(unknowns.judge, seen, against(spec())) == found
+    facts = BootFacts(modules=("app/errors.py", "app/celery.py", "shop_errors/__init__.py"))
+    assert rules(unknowns.judge, seen, against(spec(), facts=facts)) == found
     undisturbed = history("redeliver", DONE, [ends, ACKED])
     assert rules(unknowns.judge, undisturbed, against(spec())) == ["failures.unlisted"]
 

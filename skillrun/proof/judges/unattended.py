@@ -13,7 +13,7 @@ from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.waits import list_queued_delays
 from skillrun.proof.reference import Reference
-from skillrun.proof.ticks import is_published_by_clock
+from skillrun.proof.ticks import has_clock, is_published_by_clock
 
 
 def name_queue(message: Mapping[str, Any]) -> str:
@@ -51,7 +51,8 @@ def judge_timers(history: History, reference: Reference) -> Iterator[Judgement]:
     if facts.has_timer is not False:
         return
     if history.schedule.family == "once" and "schedule" in facts.timed:
-        if is_published_by_clock(reference.spec):
+        comes_by_ticks = facts.ticks and has_clock(reference.spec)
+        if comes_by_ticks or is_published_by_clock(reference.spec):
             yield _name_timer("the job is published by a schedule", "schedule")
     elif history.schedule.family == "error" and "delay" in facts.timed:
         for run in history.runs:

@@ -72,7 +72,13 @@ def judge_undeclared(
         name = name_scratch_file(event)
         if name is not None and is_like_state(name, event["given"], history, reference):
             continue
+        if event["effect"] and _is_accepted(event, name, history, reference):
+            continue
         said = f"undeclared {event['kind']}: {event['detail']}{_show_place(event)}"
+        if event["effect"]:
+            said = (
+                f"effect {event['effect']} leaves another file than a single run: {event['detail']}"
+            )
         yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):
         is_the_librarys = event["to_handler"] or event["callback"]
@@ -80,6 +86,21 @@ def judge_undeclared(
             continue
         said = f"undeclared publish: {event['label']}{_show_place(event)}"
         yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", said, events=(event.number,))
+
+
+def _is_accepted(event: Event, name: str | None, history: History, reference: Reference) -> bool:
+    """Whether a file that an effect wrote in the scratch need not be as after a single run: the
+    spec accepts a repetition, or the file is gone in the end, as one that is renamed.
+    """
+    if name is None:
+        return True  # a log that is read, or what else is the effect's own affair
+    guarantees = {
+        effect.guarantee for effect in reference.effects if effect.name == event["effect"]
+    }
+    if guarantees.isdisjoint(("keyed", "convergent", "transactional")):
+        return True
+    left = [single.files.get(name) for single in (reference.once, *reference.jobs.values())]
+    return history.files.get(name) is None and not any(left)
 
 
 def merge_undeclared(judgements: Iterable[Judgement]) -> list[Judgement]:
@@ -175,16 +196,18 @@ def _is_exit_status(event: Event, history: History) -> bool:
     return False
 
 
-def _stands_for_listed(event: Event, delivery: Delivery) -> bool:
+def _stands_for_listed(event: Event, delivery: Delivery, reference: Reference) -> bool:
     """Whether an error of the application's own ends a delivery that met an injected one: the
     injected one is listed, and says whether the job should be tried again. Some raise theirs when
     they have left the `except` already, for what a traceback would tell.
     """
-    if delivery.hit_by.isdisjoint(("raise", "fail")) or event.place is None:
+    if "raise" not in delivery.hit_by:
         return False
-    package = str(event["error"]).partition(":")[0].partition(".")[0]
-    path = event.place[0].removesuffix(".py")
-    return package in path.split("/")
+    files = {f"/{path}" for path in reference.facts.modules}
+    if event.place is not None:
+        files.add(f"/{event.place[0]}")
+    module = "/" + str(event["error"]).partition(":")[0].replace(".", "/")
+    return any(path.endswith((f"{module}.py", f"{module}/__init__.py")) for path in files)
 
 
 def _gives_up_by_itself(history: History, delivery: Delivery, reference: Reference) -> bool:
@@ -216,7 +239,7 @@ def _judge_unlisted_errors(
             continue  # what was refused is said already
         if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
             continue
-        if _stands_for_listed(event, delivery):
+        if _stands_for_listed(event, delivery, reference):
             continue
         text = f"{event['error']}: {event['text']}{_show_place(event)}"
         said = f"{text} is in neither list of failures"
