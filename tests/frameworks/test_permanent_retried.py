@@ -314,6 +314,143 @@ HANDLERS: dict[str, tuple[str, list[Severity]]] = {
         """,
         [ERROR],
     ),
+    "a variable that was made of the error decides": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            should_retry = not isinstance(error, mailer.BadAddress)
+            if not should_retry:
+                return
+            AGAIN
+        """,
+        [NOTE],
+    ),
+    "a variable that was made of the error decides, otherwise": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            retryable = mailer.is_passing(error)
+            if retryable:
+                AGAIN
+            return
+        """,
+        [NOTE],
+    ),
+    "an entry that was found by the error decides": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            kind = type(error)
+            entry = mailer.lookup(kind)
+            if entry.permanent:
+                return
+            AGAIN
+        """,
+        [NOTE],
+    ),
+    "the error or the number of the attempt decides": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            is_bad = isinstance(error, mailer.BadAddress)
+            if is_bad or COUNT >= 3:
+                return
+            AGAIN
+        """,
+        [NOTE],
+    ),
+    "the error and the number of the attempt decide": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            permanent = mailer.is_permanent(error)
+            if not permanent and COUNT < 3:
+                AGAIN
+            return
+        """,
+        [NOTE],
+    ),
+    "a loop over the permanent ones leaves": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            for kind in (mailer.BadAddress, mailer.Gone):
+                if isinstance(error, kind):
+                    return
+            AGAIN
+        """,
+        [NOTE],
+    ),
+    "a loop over the permanent ones is left": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            for kind in (mailer.BadAddress, mailer.Gone):
+                if isinstance(error, kind):
+                    break
+            else:
+                AGAIN
+            return
+        """,
+        [NOTE],
+    ),
+    "a case that comes before leaves": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            match error:
+                case mailer.BadAddress():
+                    return
+            AGAIN
+        """,
+        [NOTE],
+    ),
+    "a try within the clause sorts the errors": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            try:
+                raise
+            except mailer.BadAddress:
+                return
+            except Exception as error:
+                AGAIN
+        """,
+        [NOTE],
+    ),
+    "a variable holds the number of the attempt": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            is_last = COUNT >= 5
+            if is_last:
+                return
+            AGAIN
+        """,
+        [ERROR],
+    ),
+    "a loop that leaves nothing": (
+        """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            for name in ('mail', 'log'):
+                if name:
+                    mailer.note(name)
+            AGAIN
+        """,
+        [ERROR],
+    ),
     "no effect is found on the way": ("dispatch(order_id)", [NOTE]),
 }
 
@@ -359,6 +496,34 @@ def test_a_handler_is_judged_alike(tmp_path: Path, name: str, handler: str) -> N
     body, expected = HANDLERS[handler]
     found = find_retried(tmp_path / "shop", name, body, ("BadAddress",))
     assert [finding.severity for finding in found] == expected, found
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if not LIBRARIES[name].leaves])
+def test_the_last_attempt_lets_it_through(tmp_path: Path, name: str) -> None:
+    """The attempts before it were run again, however many `raise` there are."""
+    body = """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            if COUNT >= 3:
+                raise
+            AGAIN
+        """
+    found = find_retried(tmp_path / "shop", name, body, ("BadAddress",))
+    assert [finding.severity for finding in found] == [ERROR], found
+
+
+def test_retries_that_are_taken_from_one_error_alone(tmp_path: Path) -> None:
+    body = """
+        try:
+            mailer.send(order_id)
+        except Exception as error:
+            if isinstance(error, mailer.Gone):
+                job.retries_left = 0
+            raise
+        """
+    found = find_retried(tmp_path / "shop", "rq", body, ("BadAddress",))
+    assert [finding.severity for finding in found] == [NOTE], found
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

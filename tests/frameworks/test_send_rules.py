@@ -310,6 +310,32 @@ def test_a_text_made_of_it_and_a_pickled_one_are_left_alone(tmp_path: Path, name
         assert find_object_arguments(pickled) == []
 
 
+# A variable that is made a text before it is sent -> (what stands before the send, its name).
+MADE_A_TEXT = {
+    "a date": ("when = datetime.datetime.now()\nwhen = when.isoformat()\n", "when"),
+    "an id": ("key = uuid.uuid4()\nkey = str(key)\n", "key"),
+    "a parameter": ("key: uuid.UUID\nkey = str(key)\n", "key"),
+    "where it is none yet": (
+        "when: datetime.datetime\nif isinstance(when, datetime.datetime):\n"
+        "    when = when.isoformat()\n",
+        "when",
+    ),
+    "a set": ("ids = set()\nids.add(1)\nids = list(ids)\n", "ids"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name not in PICKLED_ALONE])
+def test_a_variable_that_is_made_a_text_is_left_alone(tmp_path: Path, name: str) -> None:
+    """One that is bound once is not."""
+    library, plain = LIBRARIES[name], read_plain_json(name)
+    for case, (before, variable) in MADE_A_TEXT.items():
+        send = before + library.send.replace("order)", f"{variable})")
+        assert find_object_arguments(open_library(tmp_path / case, name, plain, send)) == [], case
+    once = "when = datetime.timedelta(1)\n" + library.send.replace("order)", "when)")
+    found = find_object_arguments(open_library(tmp_path / "once", name, plain, once))
+    assert bool(found) == ("timedelta" not in library.carries)
+
+
 # Library -> text for `{}`: JSON that somebody has made carry more.
 EXTENDED = {
     "arq": "job_deserializer = json.loads\n    job_serializer = wire.dump",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.swallowing import list_suppressing
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler, Module
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import divide_block, find_nodes
 from skillrun.repo.uses import Place
 
 Answer = Literal["again", "unsure", "ends", "given up"]
@@ -28,8 +28,13 @@ Answer = Literal["again", "unsure", "ends", "given up"]
 that is done; the library is told to give it up."""
 
 _WORST_FIRST: tuple[Answer, ...] = ("again", "unsure", "given up", "ends")
-# `job.attempts < 3`, `ctx["job_try"]`, `request.retries`, `job.retryable`, `tries_left()`.
-_COUNT = re.compile(r"attempt|tr(?:y|ies|yable)(?![a-z])", re.IGNORECASE)
+# `job.attempts < 3`, `ctx["job_try"]`, `request.retries`, `job.retryable`, `tries_left()`;
+# neither `should_retry` nor `entry`, which are no number.
+_COUNT = re.compile(
+    r"attempt|(?<![a-z])(?:re)?tries(?![a-z])|(?<![a-z])try(?![a-z])"
+    r"|(?<![a-z])retry_(?:count|no|number)(?![a-z])|\.retryable(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def find_worst_fate(job: Job, error: str, rerunning: Rerunning) -> Fate:
         if rerunning.read_left(job, error) in ("ends", "given up"):
             return Fate("ends", here)
         return Fate("unsure", here)
-    return min(fates, key=lambda fate: _WORST_FIRST.index(fate.answer))
+    return _pick_worst(fates)
 
 
 def list_fates(job: Job, error: str, rerunning: Rerunning) -> list[Fate]:
@@ -140,33 +145,76 @@ def follow_error(job: Job, call: Call, error: str, rerunning: Rerunning) -> Fate
     """Follows an error of one call through the clauses around it, the innermost first, then through
     those of the handler's decorators. Of one `try`, the first clause that takes it is taken alone.
     """
-    raised, place = error, place_of(call.module, call.node)
+    place = place_of(call.module, call.node)
     if _is_suppressed(call, ancestors(job.project, error)):
         return Fate("ends", place)
-    passed: set[ast.AST | None] = set()
-    for clause in (*call.in_try, *around(job.project, job.handler)):
-        block = clause.module.above(clause.node, ast.Try, ast.TryStar)
-        if block in passed:
-            continue
-        is_taken = _takes_error(job, clause, raised)
-        clause_place = place_of(clause.module, clause.node)
-        if is_taken is None:
-            return Fate("unsure", clause_place)
-        if not is_taken:
-            continue
-        passed.add(block)
-        fate = rerunning.read_clause(job, clause)
+    clauses = [*call.in_try, *around(job.project, job.handler)]
+    way = _WayOutward(job, call, error, rerunning)
+    return way.follow(clauses, Fate("ends", place, error))
+
+
+@dataclass(frozen=True)
+class _WayOutward:
+    """The way of one error out of one call."""
+
+    job: Job
+    call: Call
+    error: str
+    rerunning: Rerunning
+
+    def follow(self, clauses: Sequence[Handler], left: Fate) -> Fate:
+        """What becomes of what has been raised so far, in the clauses still around it."""
+        for number, clause in enumerate(clauses):
+            is_taken = _takes_error(self.job, clause, left.raised)
+            if is_taken is None:
+                return Fate("unsure", place_of(clause.module, clause.node))
+            if is_taken:
+                block = _find_try(clause)
+                rest = clauses[number + 1 :]
+                outer = [one for one in rest if _find_try(one) is not block]
+                return self._read_taken(clause, outer, left)
+        return _read_left(self.job, self.call, self.error, left, self.rerunning)
+
+    def _read_taken(self, clause: Handler, outer: Sequence[Handler], left: Fate) -> Fate:
+        """The worst of what a clause does with what it takes. Where the number of the attempt
+        alone chooses between several `raise`, each of them comes to its turn.
+        """
+        fate = self.rerunning.read_clause(self.job, clause)
         if fate is not None:
             return fate
-        raises = list(_list_raises(clause))
-        if not raises:
-            return Fate("ends", clause_place)
-        name = name_raised(job, clause)
-        if name is None or any(is_decided(clause, clause.module, node) for node in raises):
-            return Fate("unsure", clause_place)
-        if name:
-            raised, place = name, place_of(clause.module, raises[0])
-    return _read_left(job, call, error, Fate("ends", place, raised), rerunning)
+        place = place_of(clause.module, clause.node)
+        fates = []
+        for node in _list_raises(clause):
+            name = name_raised(self.job, clause, node)
+            if name is None or _is_uncertain(clause, node):
+                return Fate("unsure", place)
+            raised = left
+            if name:
+                raised = Fate("ends", place_of(clause.module, node), name)
+            fates.append(self.follow(outer, raised))
+        return _pick_worst(fates or [Fate("ends", place)])
+
+
+def _find_try(clause: Handler) -> ast.AST | None:
+    return clause.module.above(clause.node, ast.Try, ast.TryStar)
+
+
+def _pick_worst(fates: Sequence[Fate]) -> Fate:
+    return min(fates, key=lambda fate: _WORST_FIRST.index(fate.answer))
+
+
+def _is_uncertain(clause: Handler, node: ast.Raise) -> bool:
+    """Whether something else than the number of the attempt decides that a `raise` is reached,
+    or a `try` within the clause may take what it raises.
+    """
+    below: ast.AST = node
+    for above in clause.module.parents(node):
+        if above is clause.node:
+            break
+        if isinstance(above, ast.Try | ast.TryStar) and above.handlers and below in above.body:
+            return True
+        below = above
+    return is_decided(clause, clause.module, node)
 
 
 def _read_left(job: Job, call: Call, error: str, left: Fate, rerunning: Rerunning) -> Fate:
@@ -214,24 +262,18 @@ def _list_raises(clause: Handler) -> Iterator[ast.Raise]:
             yield node
 
 
-def name_raised(job: Job, clause: Handler) -> str | None:
-    """The one class that a clause raises instead, "" for the caught one; None where that is not
-    plain: several, or one that cannot be told.
+def name_raised(job: Job, clause: Handler, node: ast.Raise) -> str | None:
+    """The class that a `raise` of a clause raises instead, "" for the caught one; None where
+    it cannot be told.
     """
-    names = set[str | None]()
-    for node in _list_raises(clause):
-        error = node.exc
-        # `raise`, and `raise error` in `except ... as error`
-        is_caught_one = isinstance(error, ast.Name) and error.id == clause.name
-        if error is None or is_caught_one:
-            names.add("")
-            continue
-        if isinstance(error, ast.Call):
-            error = error.func
-        names.add(job.project.origin_of(clause.module, error) or None)
-    if len(names) != 1:
-        return None
-    return names.pop()
+    error = node.exc
+    # `raise`, and `raise error` in `except ... as error`
+    is_caught_one = isinstance(error, ast.Name) and error.id == clause.name
+    if error is None or is_caught_one:
+        return ""
+    if isinstance(error, ast.Call):
+        error = error.func
+    return job.project.origin_of(clause.module, error) or None
 
 
 def is_decided(
@@ -247,30 +289,85 @@ def is_decided(
         # What stands before the whole `try` decides nothing about the error.
         if node not in inside or test in inside:
             tests.append(test)
+    below = node
     for above in module.parents(node):
-        if above is clause.node or isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
             break
-        if isinstance(above, ast.Match):
+        earlier, _ = divide_block(above, below)
+        for statement in earlier:
+            tests += _list_leaving_tests(module, statement)
+        if above is clause.node:
+            break
+        # Which case, or which error of what the clause itself does.
+        if isinstance(above, ast.Match | ast.ExceptHandler):
             return True
         if isinstance(above, ast.IfExp):
             tests.append(above.test)
+        # The `else` of a loop comes where nothing has left the loop.
+        if isinstance(above, ast.For | ast.AsyncFor | ast.While) and below in above.orelse:
+            tests += _list_leaving_tests(module, above, (ast.Break,))
+        below = above
     if node not in inside:
         tests += [branch.test for branch in find_nodes(clause.node, ast.If)]
     return not all(_asks_count(clause, module, test, counters) for test in tests)
 
 
+def _list_leaving_tests(
+    module: Module,
+    statement: ast.AST,
+    kinds: tuple[type[ast.AST], ...] = (ast.Return, ast.Raise, ast.Break, ast.Continue),
+) -> Iterator[ast.expr]:
+    """What decides, within a statement, that it leaves the block where it stands: the tests of
+    `if`, the subjects of `match`, the classes of `except`.
+    """
+    inside = set(ast.walk(statement))
+    for node in ast.walk(statement):
+        is_own = module.function_of(node) is module.function_of(statement)
+        if not isinstance(node, kinds) or not is_own:
+            continue
+        for above in module.parents(node):
+            if above not in inside:
+                break
+            if isinstance(above, ast.If | ast.While):
+                yield above.test
+            elif isinstance(above, ast.Match):
+                yield above.subject
+            elif isinstance(above, ast.ExceptHandler) and above.type is not None:
+                yield above.type
+
+
 def _asks_count(clause: Handler, module: Module, test: ast.expr, counters: Collection[str]) -> bool:
-    """Whether a test asks for the number of the attempt alone: `should_retry(error)` does not."""
-    names = {name.id for name in find_nodes(test, ast.Name)}
+    """Whether a test asks for the number of the attempt alone: `should_retry(error)` does not,
+    nor a variable that was made of the error.
+    """
+    if isinstance(test, ast.BoolOp):
+        return all(_asks_count(clause, module, value, counters) for value in test.values)
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _asks_count(clause, module, test.operand, counters)
+    direct = _list_values(module, test)
+    traced = [test, *direct]
+    for value in traced:
+        traced += [one for one in _list_values(module, value) if one not in traced]
+    names = {name.id for value in traced for name in find_nodes(value, ast.Name)}
     if clause.name in names:
         return False
-    if _COUNT.search(ast.unparse(test)) or not names.isdisjoint(counters):
-        return True
     # `is_last = job.attempts >= 5`, then `if is_last:`.
-    function = module.function_of(clause.node)
-    bindings = module.bindings(function) if function is not None else {}
-    for name in names:
-        for binding in bindings.get(name, ()):
-            if binding.value is not None and _COUNT.search(ast.unparse(binding.value)):
-                return True
+    for value in (test, *direct):
+        held = {name.id for name in find_nodes(value, ast.Name)}
+        if _COUNT.search(ast.unparse(value)) or not held.isdisjoint(counters):
+            return True
     return False
+
+
+def _list_values(module: Module, node: ast.expr) -> list[ast.expr]:
+    """What the variables in an expression were made of, in its function."""
+    function = module.function_of(node)
+    bindings = module.bindings(function) if function is not None else {}
+    values: list[ast.expr] = []
+    for name in find_nodes(node, ast.Name):
+        for binding in bindings.get(name.id, ()):
+            value = binding.value or getattr(binding.node, "iter", None)
+            value = value or getattr(binding.node, "value", None)
+            if isinstance(value, ast.expr):
+                values.append(value)
+    return values

@@ -123,9 +123,11 @@ def object_argument(job: Job, sender: Sender) -> Iterator[Finding]:
 
 def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> str | None:
     """What the library's JSON refuses beside rows: a value that is made there, a variable or a
-    parameter that holds one.
+    parameter that holds one and is bound once: bound again, it may have become a text.
     """
     if not isinstance(node, ast.Call | ast.Name):
+        return None
+    if isinstance(node, ast.Name) and not _is_bound_once(module, node):
         return None
     name = job.project.origin((module.resolve(node) or "").removesuffix("()"))
     if name not in sender.not_json:
@@ -133,6 +135,15 @@ def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> s
     if sender.has_plain_json is not None and not sender.has_plain_json(job):
         return None
     return f"no JSON ({name})"
+
+
+def _is_bound_once(module: Module, node: ast.Name) -> bool:
+    """Whether a name stands for one value wherever it is read. A call binds a parameter."""
+    for scope in module.scopes_around(node):
+        bound = module.bindings(scope).get(node.id)
+        if bound:
+            return len(bound) == 1
+    return False
 
 
 def _judge_carrying(sender: Sender, serializer: str) -> tuple[Severity, str]:

@@ -210,7 +210,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 def _read_clause(job: Job, clause: Handler) -> Fate | None:
     """A clause that returns a Retry, or takes the job's retries away."""
     place = place_of(clause.module, clause.node)
-    if find_set_attribute(clause.node, "retries_left") is not None:
+    left = find_set_attribute(clause.node, "retries_left")
+    if left is not None:
+        if is_decided(clause, clause.module, left):
+            return Fate("unsure", place)
         return Fate("given up", place)
     for node in find_nodes(clause.node, ast.Return):
         if isinstance(node.value, ast.Call) and is_retry(job.project, node.value, clause.module):
