@@ -93,8 +93,8 @@ def _tell_transaction(job: Job, sender: Sender, send: Send, call: Call, opened: 
 def _tell_atomic_request(job: Job, sender: Sender, send: Send, call: Call) -> Finding:
     message = (
         f"{name_send(send, call)} in a view, and ATOMIC_REQUESTS makes the whole request one"
-        " transaction; not certain, because a view can be exempt (non_atomic_requests), and other callers have no"
-        " request"
+        " transaction; not certain, because a view can be exempt (non_atomic_requests), and other"
+        " callers have no request"
     )
     hint = "publish with transaction.on_commit"
     return tell(job, sender.in_transaction, Severity.WARNING, send.place, message, hint)
