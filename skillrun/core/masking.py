@@ -301,15 +301,20 @@ _ENCODED = re.compile(
     r"(?:(?!%(?:25)?26)[^\s&\"'<>]){1,256}"
 )
 # A name at the end of a line, its value on the next one, further in: YAML, or a text of code. It
-# has a digit or a sign, or stands in quotes: `password:` may begin a section of its own.
+# has a digit or a sign, or stands in quotes: `password:` may begin a section of its own. A path and
+# `name=value` are none. What begins with `/` may be base64: of a path the first folder is a word.
 _NEXT_NAME = (
     r"(?:password|passwd|passphrase|pwd|secret|token|(?:api|access|secret|private)[_-]?key)"
+)
+_NO_VALUE = (
+    r"(?!(?:[\w.-]{1,60}=[^\s=]|(?:~|\.{1,2}|/[A-Z]?[a-z]{1,12})/[\w./@-]{0,256}$"
+    r"|(?:[\w-]{1,60}/){1,20}[\w-]{1,60}(?:\.[a-z]{1,8}){1,3}$))"
 )
 _ON_NEXT_LINE = re.compile(
     rf"(?im)^([ \t]{{0,40}}(?:- )?[\"']?[\w.-]{{0,40}}?{_NEXT_NAME}[\"']?[ \t]{{0,3}}"
     r"(?::|=|=[ \t]?[(\\])[ \t]{0,3}\r?\n[ \t]{1,60})"
     rf"(?:{_QUOTED_WORD}(?=[,)]{{0,2}}[ \t]{{0,3}}$)"
-    rf"|{_NO_START}(?=[^\s:]{{0,256}}[0-9!@#%^&*+])(?=[^\s:]{{0,256}}[A-Za-z])"
+    rf"|{_NO_START}{_NO_VALUE}(?=[^\s:]{{0,256}}[0-9!@#%^&*+])(?=[^\s:]{{0,256}}[A-Za-z])"
     r"[^\s:\"'(\[\]]{4,256}$)"
 )
 _KEY_DATA = re.compile(

@@ -207,11 +207,12 @@ def _list_unaccepted(
     of one's own. What is accepted is left out with all that it stands on. A stash is made here.
     """
     options = ("--no-show-signature", "--ignore-missing", f"--max-count={_MOST_STEPS}")
-    names = ("--exclude=refs/stash", "--all", *_list_fetched(root))
     # "-" stands among the accepted, and the words of work that git has not finished.
     known = filter(_WHOLE_ID.fullmatch, accepted)
-    asked = "\n".join((*names, "--not", *known, "")).encode()
-    shown = (*options, f"--format=%H {form}", "--stdin")
+    left_out = (f"^{commit}" for commit in known)
+    # Git before 2.42 takes no options from its input, and ends.
+    asked = "\n".join((*_list_fetched(root), *left_out, "")).encode()
+    shown = (*options, f"--format=%H {form}", "--exclude=refs/stash", "--all", "--stdin")
     listed = _list_or_raise(root, "log", *shown, stdin=asked)
     for line in listed.decode("utf-8", "replace").splitlines():
         commit, _, value = line.partition(" ")

@@ -32,8 +32,8 @@ class Checkout:
     """`root` is the clean checkout, `ledgers` a folder for ledgers that nobody has written to.
 
     `python_path` has its source folders where an editable install would lead to those of the
-    original; `contents` and `strays` say whether it still is the commit; `notes` in what it differs
-    from a usual checkout.
+    original; `contents` and `strays` say whether it still is the commit; `variables` are those that
+    its commands need, None takes one away; `notes` say in what it differs from a usual checkout.
     """
 
     root: Path
@@ -41,17 +41,43 @@ class Checkout:
     python_path: str | None
     contents: Contents
     strays: Strays
+    variables: Mapping[str, str | None]
     notes: tuple[str, ...] = ()
 
 
 @contextmanager
-def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iterator[Checkout]:
-    """A linked worktree of the commit, and a state folder without consent or kept proofs; all gone
-    afterwards.
+def clean_checkout(
+    repo: Repo,
+    commit: str,
+    pythons: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Checkout]:
+    """A checkout as `make_checkout` has it, whose variables are those of this process meanwhile.
 
-    `pythons` are the interpreters that the specs name, relative to the repository. Raises Blocked
-    where there is no room, RepoUnusable where git makes no worktree.
+    Of two at once each needs `environ`, as it was before either.
     """
+    with (
+        make_checkout(repo, commit, pythons, environ) as checkout,
+        _changed_environment(checkout.variables),
+    ):
+        yield checkout
+
+
+@contextmanager
+def make_checkout(
+    repo: Repo,
+    commit: str,
+    pythons: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Checkout]:
+    """A linked worktree of the commit, and a state folder without consent or kept proofs; all gone
+    afterwards. The environment of this process stays as it is.
+
+    `pythons` are the interpreters that the specs name, relative to the repository; `environ` is the
+    user's environment, None: this process's. Raises Blocked where there is no room, RepoUnusable
+    where git makes no worktree.
+    """
+    environ = os.environ if environ is None else environ
     pythons = tuple(pythons)
     place = _new_folder()
     # Git names the worktree after its folder: so two at once never meet.
@@ -63,15 +89,15 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
         (place / "ledgers").mkdir()
         # What the repository's commands leave in it goes, too.
         (place / "tmp").mkdir()
-        changes = {
+        python_path = _python_path(repo.root, root, environ.get("PYTHONPATH", ""))
+        variables = {
             "SKILLRUN_STATE_DIR": str(place / "state"),
             "SKILLRUN_LEDGER": None,
-            "PYTHONPATH": _python_path(repo.root, root),
+            "PYTHONPATH": python_path,
             "TMPDIR": str(place / "tmp"),
         }
-        with _changed_environment(changes):
-            strays = Strays(root, contents.entries, find_interpreter_folders(repo.root, pythons))
-            yield Checkout(root, place / "ledgers", changes["PYTHONPATH"], contents, strays, notes)
+        strays = Strays(root, contents.entries, find_interpreter_folders(repo.root, pythons))
+        yield Checkout(root, place / "ledgers", python_path, contents, strays, variables, notes)
     finally:
         _remove_worktree(repo.root, root, place)
 
@@ -196,8 +222,8 @@ def _link_installed(original: Path, root: Path, pythons: Iterable[str]) -> None:
             here.symlink_to(there.resolve())
 
 
-def _python_path(original: Path, root: Path) -> str | None:
-    """PYTHONPATH with the clean checkout in the place of the original; an editable install would
+def _python_path(original: Path, root: Path, given: str) -> str | None:
+    """The PYTHONPATH that was given, with the clean checkout in the place of the original; an editable install would
     import that.
     """
     path = []
@@ -205,7 +231,7 @@ def _python_path(original: Path, root: Path) -> str | None:
         for folder in (root / project / "src", root / project):
             if folder.is_dir():
                 path.append(str(folder))
-    for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    for entry in given.split(os.pathsep):
         if Path(entry).is_relative_to(original):
             path.append(str(root / Path(entry).relative_to(original)))
         elif entry:

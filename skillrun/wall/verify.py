@@ -225,9 +225,10 @@ class _Sides:
         if not self.trusted:
             return None
         base = self.base.commit or self.commit
+        environ = dict(os.environ)
         with (
-            clean_checkout(self.repo, base, _list_interpreters([old])) as before,
-            clean_checkout(self.repo, self.commit, self.pythons) as after,
+            clean_checkout(self.repo, base, _list_interpreters([old]), environ) as before,
+            clean_checkout(self.repo, self.commit, self.pythons, environ) as after,
         ):
             _begin_anew(after, spec)
             targets = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +162,32 @@ def test_what_is_committed_here_asks_nothing_more(
     clone: Path, work: Callable[[Path], None]
 ) -> None:
     work(clone)
+    assert covered(clone)
+
+
+# Git before 2.42: "fatal: options not supported in --stdin mode".
+OLDER_GIT = """\
+#!/bin/sh
+case " $* " in
+*" log "*" --stdin"*)
+    asked=$(cat)
+    if printf '%s\\n' "$asked" | grep -q '^-'; then exit 128; fi
+    printf '%s\\n' "$asked" | exec {git} "$@" ;;
+*) exec {git} "$@" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("work", [commit_twice, push_and_merge_it_there, stash_and_pop])
+def test_an_older_git_lists_what_was_fetched(
+    clone: Path, work: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(clone)
+    program = clone.with_name("bin") / "git"
+    program.parent.mkdir()
+    program.write_text(OLDER_GIT.format(git=shutil.which("git")))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(program.parent), os.environ["PATH"]]))
     assert covered(clone)
 
 

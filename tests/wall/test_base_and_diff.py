@@ -218,6 +218,23 @@ def test_an_editable_install_of_the_original_does_not_lead_back_to_it(make_repo:
         assert path[:2] == [str(checkout.root / "src"), str(checkout.root)]
 
 
+def test_two_checkouts_at_once_have_variables_of_their_own(
+    make_repo: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one does not lead to the first one's files."""
+    repo = make_repo({**FILES, "src/shop/__init__.py": ""})
+    monkeypatch.setenv("PYTHONPATH", str(repo / "src"))
+    environ = dict(os.environ)
+    opened = open_repo(repo)
+    with (
+        clean_checkout(opened, opened.head or "", environ=environ) as first,
+        clean_checkout(opened, opened.head or "", environ=environ) as second,
+    ):
+        assert first.variables["PYTHONPATH"] == str(first.root / "src")
+        assert os.environ["PYTHONPATH"] == second.python_path == str(second.root / "src")
+    assert dict(os.environ) == environ
+
+
 def test_a_sparse_checkout_is_verified_as_a_whole(make_repo: Make) -> None:
     repo = make_repo({**FILES, "one/x.py": "X = 1\n", "two/y.py": "Y = 1\n"})
     helpers.git(repo, "sparse-checkout", "set", "one")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import helpers
 import pytest
@@ -16,6 +19,7 @@ from skillrun.repo.git import open_repo
 from skillrun.wall.counting.count import Sides
 from skillrun.wall.diff import read_diff
 from skillrun.wall.planting import compare
+from skillrun.wall.planting.asking import Answer, Asker
 from skillrun.wall.planting.faults import FAULTS, HARMLESS, Fault, draw_name, plant
 
 TASKS = '''
@@ -74,10 +78,12 @@ def ask(
             (repo / path).chmod(0o755)
     new = helpers.commit(repo, "A branch")
     before = helpers.git(repo, "status", "--porcelain")
+    environ = dict(os.environ)
     lines: list[str] = []
     sides = Sides(open_repo(repo), old, new, (), lines.append)
     found = list(compare.ask_checks(sides, read_diff(repo, old, new)))
     assert helpers.git(repo, "status", "--porcelain") == before
+    assert dict(os.environ) == environ
     assert helpers.git(repo, "worktree", "list").count("\n") == 0
     return found
 
@@ -267,3 +273,82 @@ def test_nothing_is_written_through_a_link_that_a_check_made(tmp_path: Path) -> 
     found = ask(tmp_path / "repo", lint(f"\tmv shop was && ln -s {outside} shop\n"))
     assert say(found) == [("verify.check-finds-less", "error", "shop/tasks.py", 1)]
     assert (outside / "tasks.py").read_text() == "of somebody else\n"
+
+
+def lead_by_path(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(repo / "src"))
+
+
+def lead_by_install(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    record = ".venv/lib/python3.12/site-packages/shop-1.dist-info/direct_url.json"
+    url = f'{{"url": "{repo.as_uri()}", "dir_info": {{"editable": true}}}}'
+    helpers.write_files(repo, {record: url})
+
+
+@pytest.mark.parametrize("lead", [lead_by_path, lead_by_install])
+def test_each_side_is_asked_over_its_own_sources(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lead: Callable[[Path, pytest.MonkeyPatch], None],
+) -> None:
+    """Both checkouts are open, and the sides are asked in turn."""
+    shows = "lint:\n\t@python -c 'import shop; print(shop.SIDE, shop.__file__)'; exit 1\n"
+    base = {"src/shop.py": "SIDE = 'old'\n", "Makefile": shows, ".gitignore": ".venv\n"}
+    repo = helpers.build_tree(tmp_path / "repo", base)
+    commits = [helpers.git(repo, "rev-parse", "HEAD")]
+    helpers.write_files(repo, {"src/shop.py": "SIDE = 'new'\n"})
+    commits.append(helpers.commit(repo, "A branch"))
+    lead(repo, monkeypatch)
+    environ = dict(os.environ)
+    sides = Sides(open_repo(repo), *commits, (), print)
+    deadline = time.monotonic() + 3000
+    with (
+        Asker(partial(compare._check_out, sides, sides.head), "n", deadline, 60, print) as new,
+        Asker(partial(compare._check_out, sides, sides.base), "n", deadline, 60, print) as old,
+    ):
+        asked = {"new": new, "old": old}
+        for side in ("new", "old", "new", "old"):
+            assert f"{side} src/shop.py" in (asked[side].ask("src/shop.py", HARMLESS).said or "")
+            assert dict(os.environ) == environ
+    assert dict(os.environ) == environ
+
+
+TWO: Mapping[str, str] = {**BASE, "shop/late.py": "A = 1\n"}
+
+
+def test_what_the_base_does_not_find_in_one_file_is_asked_in_the_next(tmp_path: Path) -> None:
+    """The base leaves out the handler's file alone."""
+    only = {**TWO, "Makefile": "lint:\n\t! grep -q '_undefined' shop/late.py\n"}
+    found = ask(tmp_path / "repo", {**lint("\t@true\n"), "shop/late.py": "A = 2\n"}, only)
+    errors = [one for one in found if one.severity == "error"]
+    assert len(errors) == 1
+    assert "shop/late.py" in errors[0].message
+
+
+def test_what_the_base_finds_nowhere_in_a_file_that_it_looks_at_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    true_ask = Asker.ask
+
+    def count(self: Asker, path: str, fault: Fault | None, *more: Any, **named: Any) -> Answer:
+        asked.append((path, "" if fault is None else fault.words))
+        return true_ask(self, path, fault, *more, **named)
+
+    monkeypatch.setattr(Asker, "ask", count)
+    unused = {**TWO, "Makefile": "lint:\n\t! grep -q 'colorsys' shop/*.py\n"}
+    found = ask(tmp_path / "repo", {**lint("\t@true\n"), "shop/late.py": "A = 2\n"}, unused)
+    assert {one.path for one in found} == {"Makefile"}
+    assert ("shop/tasks.py", "an undefined name") in asked
+    assert ("shop/late.py", "an unused import") in asked
+    assert ("shop/late.py", "an undefined name") not in asked
+
+
+def test_a_deadline_that_has_passed_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "_ENOUGH_S", -1.0)
+    (said,) = ask(tmp_path / "repo", {**lint("\t@true\n"), "shop/late.py": "A = 2\n"}, TWO)
+    assert (said.rule, str(said.severity)) == ("verify.check-not-asked", "warning")
+    assert "shop/tasks.py`, `shop/late.py`: there was no time left" in said.message

@@ -34,6 +34,10 @@ class NotAsked(Exception):
     """Why the checks were not asked, in words for a person."""
 
 
+class NoTimeLeft(NotAsked):
+    """The deadline has passed: nothing else is asked either."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the checks made of a file. `said` None: all of them passed, and left it as it was."""
@@ -101,21 +105,22 @@ class Asker:
                 git_output(checkout.root, "update-index", "--assume-unchanged", "--", path)
                 _put(checkout.root, path, planted)
             commands = dict(_list_commands(checkout.root, kinds))
-            return self._run(checkout.root, commands, path, planted)
+            return self._run(checkout, commands, path, planted)
         except OSError as error:
             raise NotAsked(f"{path}: {error.strerror or error}") from error
         finally:
             self._put_back(checkout, path, as_committed)
 
-    def _run(self, root: Path, commands: Mapping[str, str], path: str, planted: bytes) -> Answer:
+    def _run(
+        self, checkout: Checkout, commands: Mapping[str, str], path: str, planted: bytes
+    ) -> Answer:
+        root, env = checkout.root, _make_environment(checkout)
         limit_s = _find_limit(root) or self._limit_s
         for kind, command in commands.items():
             if time.monotonic() > self._deadline:
-                raise NotAsked("there was no time left")
+                raise NoTimeLeft("there was no time left")
             self._say(f"{kind}: {command}")
-            ran = run_command(
-                command, cwd=root, env=command_env(root), timeout_s=limit_s, on_line=self._say
-            )
+            ran = run_command(command, cwd=root, env=env, timeout_s=limit_s, on_line=self._say)
             if ran.timed_out:
                 raise NotAsked(f"{command}: {ran.words}")
             if not ran.ok:
@@ -143,6 +148,16 @@ class Asker:
         if not is_same:
             self._stack.close()
             self._checkout = None
+
+
+def _make_environment(checkout: Checkout) -> dict[str, str]:
+    """The user's environment with the variables of this checkout: the other side's is open, too."""
+    environ = dict(os.environ)
+    for name, value in checkout.variables.items():
+        environ.pop(name, None)
+        if value is not None:
+            environ[name] = value
+    return command_env(checkout.root, environ)
 
 
 def _put(root: Path, path: str, content: bytes | None) -> None:

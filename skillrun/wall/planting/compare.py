@@ -15,13 +15,13 @@ from skillrun.core.errors import SkillrunError
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.git import git_output
 from skillrun.repo.places import is_taken_for_tests, is_test
-from skillrun.wall.checkout import Checkout, clean_checkout
+from skillrun.wall.checkout import Checkout, make_checkout
 from skillrun.wall.commit import Entry, read_entries
 from skillrun.wall.counting.count import DEFAULT_LIMIT_S, Sides
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.specs import at
-from skillrun.wall.planting.asking import FURTHER, READING, Answer, Asker, NotAsked
+from skillrun.wall.planting.asking import FURTHER, READING, Answer, Asker, NotAsked, NoTimeLeft
 from skillrun.wall.planting.faults import FAULTS, HARMLESS, SYNTAX, UNUSED, Fault, draw_name
 
 LESS_RULE = "verify.check-finds-less"
@@ -97,7 +97,7 @@ def ask_checks(sides: Sides, diff: Diff) -> tuple[Finding, ...]:
 
 
 def _check_out(sides: Sides, commit: str) -> AbstractContextManager[Checkout]:
-    return clean_checkout(sides.repo, commit, sides.pythons)
+    return make_checkout(sides.repo, commit, sides.pythons)
 
 
 @dataclass
@@ -106,7 +106,7 @@ class _Comparison:
     diff: Diff
     head: Asker
     base: Asker
-    # What the base does not find in the first file is asked of no other.
+    # What the base does not find in a file that it looks at is asked of no other.
     unknown: set[Fault] = field(default_factory=set)
 
     def find(self) -> Iterator[Finding]:
@@ -118,9 +118,13 @@ class _Comparison:
         if not places:
             languages = "no job's handler is a Python file that both sides hold"
             yield _say_not_asked(languages, Severity.NOTE)
-        for place in places:
+        for number, place in enumerate(places):
             try:
                 yield from self._judge(place)
+            except NoTimeLeft as error:
+                left = ", ".join(quoted(other.head) for other in places[number:])
+                yield _say_not_asked(f"{left}: {error}")
+                return
             except NotAsked as error:
                 yield _say_not_asked(f"{quoted(place.head)}: {error}")
 
@@ -185,14 +189,16 @@ class _Comparison:
 
     def _list_lost(self, place: _Place, missed: Iterable[Fault]) -> dict[Fault, Answer]:
         """Those of the missed that the base finds, and what it said."""
-        lost = {}
-        for fault in missed:
-            answer = self.base.ask(place.base, fault)
-            if not answer.is_found:
-                self.unknown.add(fault)
-            elif not self._is_found_further(place, fault):
-                lost[fault] = answer
-        return lost
+        answers = {fault: self.base.ask(place.base, fault) for fault in missed}
+        found = {fault: answer for fault, answer in answers.items() if answer.is_found}
+        if found:
+            # Where it finds nothing it may leave out the file alone.
+            self.unknown |= answers.keys() - found.keys()
+        return {
+            fault: answer
+            for fault, answer in found.items()
+            if not self._is_found_further(place, fault)
+        }
 
     def _is_found_further(self, place: _Place, fault: Fault) -> bool:
         """Whether another check of HEAD finds it: its type check may be run by `make build` now.
