@@ -286,6 +286,7 @@ def lead_by_install(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helpers.write_files(repo, {record: url})
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("lead", [lead_by_path, lead_by_install])
 def test_each_side_is_asked_over_its_own_sources(
     tmp_path: Path,
@@ -296,12 +297,12 @@ def test_each_side_is_asked_over_its_own_sources(
     shows = "lint:\n\t@python -c 'import shop; print(shop.SIDE, shop.__file__)'; exit 1\n"
     base = {"src/shop.py": "SIDE = 'old'\n", "Makefile": shows, ".gitignore": ".venv\n"}
     repo = helpers.build_tree(tmp_path / "repo", base)
-    commits = [helpers.git(repo, "rev-parse", "HEAD")]
+    before = helpers.git(repo, "rev-parse", "HEAD")
     helpers.write_files(repo, {"src/shop.py": "SIDE = 'new'\n"})
-    commits.append(helpers.commit(repo, "A branch"))
+    after = helpers.commit(repo, "A branch")
     lead(repo, monkeypatch)
     environ = dict(os.environ)
-    sides = Sides(open_repo(repo), *commits, (), print)
+    sides = Sides(open_repo(repo), before, after, (), print)
     deadline = time.monotonic() + 3000
     with (
         Asker(partial(compare._check_out, sides, sides.head), "n", deadline, 60, print) as new,
@@ -317,6 +318,7 @@ def test_each_side_is_asked_over_its_own_sources(
 TWO: Mapping[str, str] = {**BASE, "shop/late.py": "A = 1\n"}
 
 
+@pytest.mark.real
 def test_what_the_base_does_not_find_in_one_file_is_asked_in_the_next(tmp_path: Path) -> None:
     """The base leaves out the handler's file alone."""
     only = {**TWO, "Makefile": "lint:\n\t! grep -q '_undefined' shop/late.py\n"}
@@ -326,6 +328,7 @@ def test_what_the_base_does_not_find_in_one_file_is_asked_in_the_next(tmp_path: 
     assert "shop/late.py" in errors[0].message
 
 
+@pytest.mark.real
 def test_what_the_base_finds_nowhere_in_a_file_that_it_looks_at_is_asked_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
