@@ -467,6 +467,8 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         elif name == "redeliver":
             message = {**self.origin.messages[0], "redelivered": True}
             run.queue.append(Waiting(message, run.now, 0))
+            if self.polled and run.schedule.lose:
+                self._follow_return(run)
         elif name == "re-enqueue":
             self._enqueue_again(run, 0)
         elif name == "job":

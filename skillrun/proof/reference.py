@@ -74,6 +74,9 @@ class Reference:
     apart: History | None = None
     # What the schedule comes to where the attempt that stands still dies: see `judges.outlasted`.
     unanswered: History | None = None
+    # The templates of what is written where the job is done and the sweeps come; None where that
+    # is not known.
+    said_by_sweeps: frozenset[str] | None = None
     # Of a job that a clock publishes, whose last delivery may have found other work: the single run
     # at that time, and the schedule without its faults.
     as_due: tuple[History, ...] = ()

@@ -16,12 +16,13 @@ from skillrun.proof.jobs import DIRECT, payloads_of
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.late import count_seconds, is_published_late
 from skillrun.proof.judges.late_back import PASSED, find_kept_back
+from skillrun.proof.judges.records import collect_templates
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unpromised import LEFT, is_turned_away
 from skillrun.proof.reference import Reference, was_met
 from skillrun.proof.result import OnProgress, Target, Tried
 from skillrun.proof.rivals import read_contents
-from skillrun.proof.schedule import ONCE, Schedule
+from skillrun.proof.schedule import ONCE, SWEEP, Schedule
 from skillrun.proof.second_job import add_second_job
 from skillrun.proof.secrets import find_addresses, find_secrets
 from skillrun.proof.single import find_single_run_problem, is_same_run, run_singles
@@ -301,6 +302,10 @@ class Session:
         if schedule.outlasting is not None:
             in_time, unanswered = explorer.run(schedule.in_time), explorer.run(schedule.unanswered)
             reference = replace(reference, once=in_time, unanswered=unanswered)
+        if schedule.family == "last-attempt-lost":
+            done = explorer.run(Schedule("sweep", moves=(SWEEP,)))
+            usual = frozenset(collect_templates(done.deliveries))
+            reference = replace(reference, said_by_sweeps=usual)
         if is_published_late(history, reference):
             reference = replace(reference, as_due=_run_as_due(explorer, history, reference))
         if self.target.unpromised and is_turned_away(history):

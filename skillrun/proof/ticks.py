@@ -17,6 +17,8 @@ from datetime import time as clock_time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from skillrun.proof.history import outlasts_process
+
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.probe.facts import BootFacts
@@ -237,6 +239,11 @@ def is_idle(delivery: Delivery) -> bool:
     if is_faulty(delivery) or delivery.first("performed") is not None:
         return False
     return delivery.outcome == "succeeded"
+
+
+def has_written(delivery: Delivery) -> bool:
+    """Whether a tick wrote what the next one may find, as one does that gives back old work."""
+    return any(map(outlasts_process, delivery.all("at")))
 
 
 # -- clocked

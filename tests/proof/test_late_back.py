@@ -202,6 +202,25 @@ def test_the_next_tick_of_a_poller_may_come_late_as_well(
     assert late_back.unless(daily) is not None
 
 
+# What a dead one held is given back at the end of a tick: the next tick takes it up.
+REAPED = (
+    ("billing/poller.py", " or (status = 'sending' and lease_until <= :now)\norder", "\norder"),
+    (
+        "billing/poller.py",
+        "                process(connection, claimed)\n    finally:",
+        """                process(connection, claimed)
+        with connection:
+            connection.execute(
+                "update invoices set status = 'pending' where status = 'sending' and lease_until <= ?"
+                " and lease_until > ?",
+                (time.time(), time.time() - OLDEST_S),
+            )
+    finally:""",
+    ),
+)
+ALL_OLD = ("billing/poller.py", "LEASE_S = 300\n", "LEASE_S = 300\nOLDEST_S = 10**9\n")
+ONLY_YOUNG = ("billing/poller.py", "LEASE_S = 300\n", "LEASE_S = 300\nOLDEST_S = 80000\n")
+WINDOW = (".skillrun/jobs/send-invoice.yaml", "key_arg: key,", "key_arg: key, window: 24h,")
 LATE_TICK = "kill@after:email#1 lose wait=95040 redeliver"
 LEASED = "lease_until <= :now)\norder"
 ONLY_NEW = LEASED.replace(":now)", ":now and lease_until > :now - 80000)")
@@ -210,8 +229,18 @@ ONLY_NEW = LEASED.replace(":now)", ":now and lease_until > :now - 80000)")
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("edits", "risks"),
-    [((), ["window-passed"]), ((("billing/poller.py", LEASED, ONLY_NEW),), [])],
-    ids=["takes it up", "leaves what is old to a person"],
+    [
+        ((), ["window-passed"]),
+        ((("billing/poller.py", LEASED, ONLY_NEW),), []),
+        ((*REAPED, ALL_OLD), ["window-passed"]),
+        ((*REAPED, ONLY_YOUNG), []),
+    ],
+    ids=[
+        "takes it up",
+        "leaves what is old to a person",
+        "gives it back to the next tick",
+        "gives back what is young",
+    ],
 )
 def test_a_poller_that_was_away_for_longer_than_the_window(
     edits: tuple[tuple[str, str, str], ...], risks: list[str], tmp_path: Path
@@ -220,11 +249,24 @@ def test_a_poller_that_was_away_for_longer_than_the_window(
     made = load_spec(root / ".skillrun/jobs/send-invoice.yaml", root=root)
     proof = prove(Target(made, root, None), only=LATE_TICK)
     found = {risk.judgement.rule: risk.judgement.message for risk in proof.risks}
+    assert proof.witnesses == []
     assert list(found) == risks
     assert all("the next tick comes 26 h after a death" in said for said in found.values())
     (history_of_ticks,) = [one.history for one in proof.tried if str(one.schedule) == LATE_TICK]
     assert len(history_of_ticks.runs) >= 2
     assert history_of_ticks.runs[1].clock - history_of_ticks.runs[0].clock > 95000
+
+
+@pytest.mark.real
+def test_what_a_tick_gives_back_is_taken_up_by_the_next_one(tmp_path: Path) -> None:
+    edits = (*REAPED, ALL_OLD, WINDOW)
+    root = run.build("plain_poller", Mutant("R", "", edits), tmp_path / "shop")
+    made = load_spec(root / ".skillrun/jobs/send-invoice.yaml", root=root)
+    proof = prove(Target(made, root, None), only="kill@after:email#1")
+    assert proof.witnesses == []
+    (seen,) = [one.history for one in proof.tried if str(one.schedule) == "kill@after:email#1"]
+    (first, second) = [one for one in seen.runs if one.performs("email")]
+    assert second.clock - first.clock < 2 * 3600
 
 
 REPEATED = [*effect(), RETURNED, ACKED]

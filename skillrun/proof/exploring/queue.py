@@ -189,8 +189,31 @@ class Queue(RivalsRoom):
             # work it was perhaps another one.
             run.since = run.now
             run.follow = [ticks.find_tick_s(self.workplace.spec)]
+        self._plan_second_look(run, delivery)
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
+
+    def _plan_second_look(self, run: Run, delivery: Delivery) -> None:
+        """Puts one look in front of the others where a tick wrote something: what it gave back is
+        taken up by the next one, and not hours later by the next look. Those that come after this
+        look are where they were.
+        """
+        is_first_look = not run.is_second_look
+        run.is_second_look = False
+        if not run.follow or ticks.is_faulty(delivery) or not ticks.has_written(delivery):
+            return
+        soon = run.now - run.since + ticks.find_tick_s(self.workplace.spec)
+        if is_first_look and soon < run.follow[0]:
+            run.follow.insert(0, soon)
+            run.is_second_look = True
+
+    def _follow_return(self, run: Run) -> None:
+        """Plans the ticks behind one that comes after an outage: the first may only give back what
+        the dead one held, and the others take it up.
+        """
+        tick_s = ticks.find_tick_s(self.workplace.spec)
+        run.since = run.now
+        run.follow = [tick_s, 2 * tick_s]
 
     def _list_waits_after_fault(self, run: Run) -> list[float]:
         """After how many seconds each of the ticks comes that follow a fault. Where each day's

@@ -45,6 +45,7 @@ class Run:
     tries: int = 0  # ticks that met a fault
     follow: list[float] = field(default_factory=list)  # when a poller is looked at again
     since: float = 0.0
+    is_second_look: bool = False  # the next tick comes since the last one wrote something
     # Varied payload -> what its rows are copies of.
     cloned: dict[int, tuple[str, ...]] = field(default_factory=dict)
     watch: StoreWatch | None = None

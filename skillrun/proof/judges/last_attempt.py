@@ -5,10 +5,12 @@ attempts that are used up are a state in which a sweep finds it, too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from skillrun.proof.history import Delivery, History, is_loud
+from skillrun.proof.history import Delivery, Event, History, is_loud
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.dead_letters import may_be_lost_by_death
+from skillrun.proof.judges.records import Records, make_template
 from skillrun.proof.reference import Reference, count_new_letters, ends_as
 
 
@@ -23,7 +25,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         return
     if _is_done(history, reference):
         return
-    if may_be_lost_by_death(history, reference) or _is_told_after(history, died):
+    if may_be_lost_by_death(history, reference) or _is_told_after(history, died, reference):
         return
     yield Judgement(
         Verdict.REFUTED,
@@ -47,15 +49,34 @@ def _find_death(history: History) -> Delivery | None:
 
 
 def _is_done(history: History, reference: Reference) -> bool:
-    """Whether all effects took place, or the state is that of the single run."""
+    """Whether all effects took place. Of a job that has none, whether the state is that of the
+    single run: where no state is compared, that shows nothing.
+    """
     wanted = {call["effect"] for call in reference.once.performed()}
-    done = {call["effect"] for call in history.performed()}
-    if wanted and wanted <= done:
-        return True
-    return ends_as(history, reference.once, reference)
+    if wanted:
+        return wanted <= {call["effect"] for call in history.performed()}
+    is_compared = bool(history.state.keys() - reference.volatile)
+    return is_compared and ends_as(history, reference.once, reference)
 
 
-def _is_told_after(history: History, died: Delivery) -> bool:
-    """Whether a record of level WARNING or above comes after a death."""
+def _is_told_after(history: History, died: Delivery, reference: Reference) -> bool:
+    """Whether a record of level WARNING or above comes after a death and is about this job: it
+    names it, or the sweeps do not write it where the job is done.
+    """
+    payload = reference.payload
+    if payload is None and reference.spec.examples:
+        payload = reference.spec.examples[0]
+    records = Records.read((), reference, {0: payload})
+    fields = records.key_fields(0)
+    # What the sweep's record has no name for, an earlier record of the job may have.
+    whole = replace(died, job=0, events=tuple(history.events))
+
+    def is_about_job(event: Event) -> bool:
+        usual = reference.said_by_sweeps
+        if usual is not None and make_template(event) not in usual:
+            return True
+        return bool(fields) and records.tells_job(event, whole, fields)
+
     later = [one for one in history.deliveries if one.number > died.number]
-    return any(is_loud(event) for delivery in later for event in delivery.events)
+    loud = [event for delivery in later for event in delivery.events if is_loud(event)]
+    return any(map(is_about_job, loud))
