@@ -20,7 +20,16 @@ from histories import (
 )
 from till import SPEC, prove_till
 
-from skillrun.contract.job import BackoffSpec, DeadLetter, JobSpec, Retry, Sweep, Trigger
+from skillrun.contract.job import (
+    BackoffSpec,
+    DeadLetter,
+    Failures,
+    JobError,
+    JobSpec,
+    Retry,
+    Sweep,
+    Trigger,
+)
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.cause import UNKNOWN, find_cause
 from skillrun.proof.families.errors import statement_error, store_error
@@ -172,6 +181,19 @@ def test_a_store_that_fails_once_ends_no_job_whose_effect_took_place() -> None:
     again = [*GIVEN_UP[:-1], retry(), ACKED]
     done = ONCE.state["rows"]
     assert told("fail@before:commit#1", again, DONE, dead_letters=0, state=done, **letter) == []
+
+
+def test_an_error_of_the_store_that_is_listed_as_transient_is_promised_a_retry() -> None:
+    letter = {"retry": POLICY, "dead_letter": DeadLetter(kind="table", where="dead")}
+    locked = (JobError(type="sqlite3:OperationalError"),)
+    listed = Failures(transient=locked)
+    (found,) = told(
+        "fail@before:commit#1", GIVEN_UP, dead_letters=1, state=[], failures=listed, **letter
+    )
+    assert (found.verdict, found.rule) == (Verdict.REFUTED, "attempts.too-few")
+    both = Failures(transient=locked, permanent=locked)
+    (risk,) = told("fail@before:commit#1", GIVEN_UP, dead_letters=1, failures=both, **letter)
+    assert risk.rule == "store-failed"
 
 
 def test_who_gives_up_at_once_and_says_that_it_is_done_is_found_as_well() -> None:

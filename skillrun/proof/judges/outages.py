@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import History
-from skillrun.proof.judgement import Judgement
+from skillrun.proof.history import Event, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.waits import SHORTEST_SHARE_WITH_JITTER, SLACK_S
 from skillrun.proof.reference import Reference, is_kept
@@ -57,12 +57,26 @@ def _find_rule(history: History) -> str:
 
 def _judge_early_end(history: History, reference: Reference) -> Iterator[Judgement]:
     """Names a risk where a store that failed once ends a job whose effect had taken place, with a
-    record or without: what is done and what the database says are two things from then on.
+    record or without: what is done and what the database says are two things from then on. Where
+    the spec lists that error of the store as transient, its promise is broken.
     """
     if not history.runs or (reference.max_attempts or 1) < 2 or _is_tried_again(history):
         return
     done, showing = history.performed(), find_showing(history, reference)
     if not (done and showing and is_kept(history, reference)):
+        return
+    error = _find_listed(history, reference)
+    if error is not None:
+        said = f"{error['error']} is a transient error, and was given up after 1 attempt"
+        expected = f"{reference.max_attempts}"
+        yield Judgement(
+            Verdict.REFUTED,
+            "attempts.too-few",
+            said,
+            events=(error.number,),
+            expected=expected,
+            seen="1",
+        )
         return
     yield name_risk(
         "store-failed",
@@ -74,6 +88,17 @@ def _judge_early_end(history: History, reference: Reference) -> Iterator[Judgeme
         expected=f"{reference.max_attempts} attempts",
         seen="1 attempt",
     )
+
+
+def _find_listed(history: History, reference: Reference) -> Event | None:
+    """The error of the store as it came out of the first delivery, where the spec lists it as
+    transient and not as permanent as well.
+    """
+    for event in history.runs[0].all("raised"):
+        is_permanent = reference.is_listed(event, "permanent")
+        if reference.is_listed(event, "transient") and not is_permanent:
+            return event
+    return None
 
 
 def _is_tried_again(history: History) -> bool:
