@@ -21,7 +21,7 @@ from skillrun.repo.declared import (
     toml_of,
 )
 from skillrun.repo.offers import Offer, Source
-from skillrun.repo.shell import find_purpose, named_kind, unset_in_task
+from skillrun.repo.shell import ALWAYS_SET, find_purpose, named_kind, unset_in_task
 from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
@@ -94,7 +94,11 @@ def _is_unset(node: ast.Subscript, text: str) -> bool:
     """Whether it reads `os.environ["NAME"]`, which the file sets nowhere."""
     if not isinstance(node.ctx, ast.Load) or not _is_environment(node):
         return False
+    if isinstance(node.slice, ast.Constant) and node.slice.value in ALWAYS_SET:
+        return False
     name = re.escape(ast.unparse(node.slice))
+    if re.search(rf"{name} (?:not )?in (?:os\.)?environ", text):
+        return False
     return re.search(rf"environ(?:\[|\.setdefault\(){name}\]?\s*[=,]", text) is None
 
 
@@ -152,7 +156,7 @@ def _tox_offers(tree: Tree) -> Iterator[Offer]:
         ("pyproject.toml", pyproject.get("legacy_tox_ini")),
     ):
         if isinstance(text, str) and (environments := _tox_environments(text)):
-            known = frozenset(_SET_BY_TOX.findall(text))
+            known = frozenset(_SET_BY_TOX.findall(text)) | _TOX_SETS
             line = line_with(tree, path, "[testenv")
             yield from _environment_offers(path, environments, line, known)
     if native := table_at(pyproject, "env"):
@@ -162,7 +166,9 @@ def _tox_offers(tree: Tree) -> Iterator[Offer]:
             commands[name] = shell_lines(table_at(native, name).get("commands", ""))
             shared |= table_at(native, name, "set_env").keys()
         line = line_with(tree, "pyproject.toml", "tool.tox")
-        yield from _environment_offers("pyproject.toml", commands, line, frozenset(shared))
+        yield from _environment_offers(
+            "pyproject.toml", commands, line, frozenset(shared) | _TOX_SETS
+        )
 
 
 def _tox_environments(text: str) -> dict[str, str]:
@@ -179,6 +185,7 @@ def _tox_environments(text: str) -> dict[str, str]:
 
 
 # `setenv = DB_HOST = localhost`, and the lines below it.
+_TOX_SETS = frozenset({"TOX_ENV_NAME", "TOX_ENV_DIR", "TOX_WORK_DIR", "VIRTUAL_ENV"})
 _SET_BY_TOX = re.compile(r"(?m)^(?:set_?env\s*=)?\s*([A-Za-z_]\w*)\s*=")
 
 

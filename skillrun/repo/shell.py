@@ -151,7 +151,7 @@ _FRONT_END = re.compile(
     r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
 )
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
-_ALWAYS_SET = frozenset(
+ALWAYS_SET = frozenset(
     {
         *("HOME", "PWD", "USER", "PATH", "SHELL", "TMPDIR", "HOSTNAME", "RANDOM"),
         # What make sets, and a search path, which may as well be empty.
@@ -161,6 +161,10 @@ _ALWAYS_SET = frozenset(
 )
 # `${DB_HOST:?not set}` and `${1:?usage: ...}`
 _ENDS_IF_UNSET = re.compile(r"\$\{(\w+):?\?")
+# `source .env`, also as `[ -f .env ] && . ./.env`.
+_READS_FILE = re.compile(r"(?m)(?:^|[;&|]|\bthen\b)\s*(?:source|\.)\s")
+# `[ $# -gt 0 ]`, `[ -n "$1" ]`: the script knows what to do without one.
+_TESTS_ARGUMENTS = re.compile(r"\$#|(?:\[|\btest\s)[^\]\n]*\$\{?1")
 _ARGUMENT = re.compile(r"\$(?:\{(?=[1-9]\}))?([1-9])\}?")
 _DEFINES_FUNCTION = re.compile(
     r"(?m)^\s*(?:function\s+[\w-]+|[\w-]+\s*\(\))\s*(?:\(\)\s*)?(?:\{|$)"
@@ -371,7 +375,7 @@ def unset_variables(command: str) -> list[str]:
     variables = []
     for name in found:
         is_added = _PASSED_ON.search(name) is not None
-        if name not in _ALWAYS_SET and not is_added and not _sets_variable(command, name):
+        if name not in ALWAYS_SET and not is_added and not _sets_variable(command, name):
             variables.append(name)
     return variables
 
@@ -381,7 +385,7 @@ def unset_in_script(lines: list[str]) -> list[str]:
     reads from another file may set any.
     """
     text = "\n".join(lines)
-    if re.search(r"(?m)^(?:source|\.)\s", text):
+    if _READS_FILE.search(text):
         return []
     # `: "${DB_HOST:?not set}"` ends the script, wherever it stands.
     names = _ENDS_IF_UNSET.findall(text)
@@ -397,6 +401,8 @@ def _needed_arguments(line: str, text: str) -> list[str]:
     function in it are the function's.
     """
     if _DEFINES_FUNCTION.search(text) or re.search(r"(?m)^\s*set\s+--\s", text):
+        return []
+    if _TESTS_ARGUMENTS.search(text):
         return []
     return unset_placeholders(line, _ARGUMENT)
 
@@ -430,7 +436,7 @@ def unset_in_task(
             names += unset_placeholders(line, placeholder)
     unset: list[str] = []
     for name in names:
-        if name not in {*known, *_ALWAYS_SET, *unset} and not _sets_variable(runs, name):
+        if name not in {*known, *ALWAYS_SET, *unset} and not _sets_variable(runs, name):
             unset.append(name)
     return unset
 
@@ -445,7 +451,7 @@ def needed_variables(lines: Iterable[str], known: Container[str] = ()) -> list[s
         if _ASKS.match(line):
             continue
         for name in _variables_needed_by(line):
-            is_set = name in known or name in _ALWAYS_SET or _sets_variable(text, name)
+            is_set = name in known or name in ALWAYS_SET or _sets_variable(text, name)
             if not is_set and name not in needed:
                 needed.append(name)
     return needed

@@ -186,3 +186,41 @@ def test_what_needs_an_unset_variable_is_not_taken(tmp_path: Path, name: str) ->
     path, unset, is_set, command = DECLARED[name]
     check_finds(tmp_path / "unset", {path: unset})
     check_finds(tmp_path / "set", {path: is_set}, test=command)
+
+
+# What sees to it that the variable or the argument is set, or does without.
+GUARDED = {
+    "nox, PATH": (
+        "noxfile.py",
+        "import nox, os\n@nox.session\ndef test(s):\n    s.env['A'] = os.environ['PATH']\n"
+        "    s.run('pytest')\n",
+        "nox --session test",
+    ),
+    "nox, asked for first": (
+        "noxfile.py",
+        "import nox, os\n@nox.session\ndef test(s):\n    if 'HOST' in os.environ:\n"
+        "        s.env['A'] = os.environ['HOST']\n    s.run('pytest')\n",
+        "nox --session test",
+    ),
+    "tox, of its own": (
+        "tox.ini",
+        "[testenv]\ncommands = pytest --basetemp={env:TOX_ENV_DIR}/tmp\n",
+        "tox",
+    ),
+    "script, an argument that is asked for": (
+        "scripts/test.sh",
+        '#!/bin/sh\nif [ -n "$1" ]; then\n  pytest -k $1\nelse\n  pytest\nfi\n',
+        "sh scripts/test.sh",
+    ),
+    "script, with a file if there is one": (
+        "scripts/test.sh",
+        "#!/bin/sh\n[ -f .env ] && . ./.env\npytest --host=$DB_HOST\n",
+        "sh scripts/test.sh",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_what_is_guarded_or_always_set_is_taken(tmp_path: Path, name: str) -> None:
+    path, text, command = GUARDED[name]
+    check_finds(tmp_path / "guarded", {path: text}, test=command)
