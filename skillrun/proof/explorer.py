@@ -22,6 +22,7 @@ from skillrun.proof.exploring.run import NotPublished, Origin, Run, Waiting
 from skillrun.proof.exploring.second_call import SecondCalls
 from skillrun.proof.exploring.undoing import Undoing
 from skillrun.proof.history import (
+    Delivery,
     History,
     is_dead_letter,
     may_delete,
@@ -55,6 +56,12 @@ _TOO_BUSY = (
     "a lock was not given in time, though its holder would have gone on: this machine is too busy"
     " for the proof"
 )
+
+
+def _only_leaves_work(call: Delivery) -> bool:
+    """Whether the application's call came to its end and published nothing to the handler."""
+    failed = call.first("caller-raised") or call.first("probe-error")
+    return failed is None and not call.died and not call.retries
 
 
 class Explorer(Messages, Undoing, Outlasting, SecondCalls):
@@ -158,9 +165,7 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         run = Run(Schedule("publish"))
         call = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)])
         self.workplace.restore()
-        failed = call.first("caller-raised") or call.first("probe-error")
-        has_ended = failed is None and not call.died and run.hung is None
-        return has_ended and not call.retries
+        return run.hung is None and _only_leaves_work(call)
 
     def _go_by_ticks(self) -> None:
         """From now on the next tick brings the job, whatever becomes of this one's message."""

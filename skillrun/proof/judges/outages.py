@@ -78,13 +78,18 @@ def _judge_early_end(history: History, reference: Reference) -> Iterator[Judgeme
             seen="1",
         )
         return
-    yield name_risk(
+    yield _name_early_end(done[0], ", ".join(showing), reference)
+
+
+def _name_early_end(done: Event, showing: str, reference: Reference) -> Judgement:
+    """The risk that an effect is done and the state says otherwise. `showing`: what would tell."""
+    return name_risk(
         "store-failed",
         RiskGrade.STUCK,
-        f"the store failed once after {done[0]['effect']} had taken place, and the job was given up"
-        f" at once: the state ({', '.join(showing)}) does not tell that it was done",
-        effect=str(done[0]["effect"]),
-        events=(done[0].number,),
+        f"the store failed once after {done['effect']} had taken place, and the job was given up"
+        f" at once: the state ({showing}) does not tell that it was done",
+        effect=str(done["effect"]),
+        events=(done.number,),
         expected=f"{reference.max_attempts} attempts",
         seen="1 attempt",
     )

@@ -74,11 +74,7 @@ def judge_undeclared(
             continue
         if event["effect"] and _is_accepted(event, name, history, reference):
             continue
-        said = f"undeclared {event['kind']}: {event['detail']}{_show_place(event)}"
-        if event["effect"]:
-            said = (
-                f"effect {event['effect']} leaves another file than a single run: {event['detail']}"
-            )
+        said = _describe_undeclared(event)
         yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):
         is_the_librarys = event["to_handler"] or event["callback"]
@@ -88,19 +84,29 @@ def judge_undeclared(
         yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", said, events=(event.number,))
 
 
+def _describe_undeclared(event: Event) -> str:
+    """What a delivery did to the world, as a message says it."""
+    if event["effect"]:
+        return f"effect {event['effect']} leaves another file than a single run: {event['detail']}"
+    return f"undeclared {event['kind']}: {event['detail']}{_show_place(event)}"
+
+
 def _is_accepted(event: Event, name: str | None, history: History, reference: Reference) -> bool:
     """Whether a file that an effect wrote in the scratch need not be as after a single run: the
     spec accepts a repetition, or the file is gone in the end, as one that is renamed.
     """
-    if name is None:
-        return True  # a log that is read, or what else is the effect's own affair
-    guarantees = {
-        effect.guarantee for effect in reference.effects if effect.name == event["effect"]
-    }
-    if guarantees.isdisjoint(("keyed", "convergent", "transactional")):
+    # A log that is read, or what else has no name there, is the effect's own affair.
+    if name is None or _accepts_repetition(str(event["effect"]), reference):
         return True
-    left = [single.files.get(name) for single in (reference.once, *reference.jobs.values())]
-    return history.files.get(name) is None and not any(left)
+    left = [history.files.get(name), reference.once.files.get(name)]
+    left += [single.files.get(name) for single in reference.jobs.values()]
+    return not any(left)
+
+
+def _accepts_repetition(name: str, reference: Reference) -> bool:
+    """Whether the guarantee of the effect that is called so says nothing of a second time."""
+    found = [effect.guarantee for effect in reference.effects if effect.name == name]
+    return {"keyed", "convergent", "transactional"}.isdisjoint(found)
 
 
 def merge_undeclared(judgements: Iterable[Judgement]) -> list[Judgement]:
