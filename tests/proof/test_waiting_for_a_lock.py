@@ -121,7 +121,8 @@ def test_who_looks_now_and_then_while_it_waits_is_blocked_once_it_was_quiet(star
                 theirs.recv(1)
 
     pid = start(look)
-    assert not within(0.2, lambda: is_blocked(pid))
+    # One look at it: on a busy machine one of many may find it asleep each time.
+    assert not is_blocked(pid)
     assert within(30, lambda: is_blocked(pid, quiet_s=10))
 
 
