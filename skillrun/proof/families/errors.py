@@ -230,6 +230,21 @@ def _pass_in_time(history: History) -> Iterator[Schedule]:
         yield Schedule("error", tuple(met[:-1]))
 
 
+def list_exhausted(histories: Iterable[History]) -> Iterator[list[Fault]]:
+    """For each place at which a job was given up by its errors: these errors in order, the one of
+    the last attempt at the end. One attempt alone is no policy.
+    """
+    seen = set[str]()
+    for history in histories:
+        if history.schedule.family != "exhaustion":
+            continue
+        met = list_met_errors(history)
+        if len(met) < 2 or met[-1].at in seen:
+            continue
+        seen.add(met[-1].at)
+        yield met
+
+
 def list_met_errors(history: History) -> list[Fault]:
     """The errors that a job met until it was given up, each with its delivery; none where a death
     was among them, or it divided itself.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.probe.facts import BootFacts
 from skillrun.proof import ticks
-from skillrun.proof.families.errors import list_met_errors
+from skillrun.proof.families.errors import list_exhausted
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
@@ -64,15 +64,7 @@ def lose_last_attempt(
     is_lost_by_death = facts.lossy or facts.acks_late is False
     if facts.ticks or facts.keeps_rows or is_lost_by_death:
         return
-    seen = set[str]()
-    for history in histories:
-        if history.schedule.family != "exhaustion":
-            continue
-        met = list_met_errors(history)
-        if len(met) < 2 or met[-1].at in seen:
-            continue
-        seen.add(met[-1].at)
-        *earlier, last = met
+    for *earlier, last in list_exhausted(histories):
         death = Fault("kill", last.at, last.delivery)
         yield Schedule("last-attempt-lost", (*earlier, death), (SWEEP,), lose=True)
 

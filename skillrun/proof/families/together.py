@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.probe.facts import BootFacts
 from skillrun.proof import ticks
-from skillrun.proof.families.errors import list_met_errors
+from skillrun.proof.families.errors import list_exhausted
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.messages import read_dedupe_window
 from skillrun.proof.families.situation import Situation
@@ -111,15 +111,7 @@ def outlast_lock(
     if meanwhile is None or not is_recorded:
         return
     wait = _choose_stall(spec, facts)
-    seen = set[str]()
-    for history in histories:
-        if history.schedule.family != "exhaustion":
-            continue
-        met = list_met_errors(history)
-        if len(met) < 2 or met[-1].at in seen:
-            continue
-        seen.add(met[-1].at)
-        *earlier, last = met
+    for *earlier, last in list_exhausted(histories):
         answered = last.at.replace("before:", "after:", 1)
         stall = Fault("stall", answered, last.delivery)
         yield Schedule("late-success", (*earlier, stall), (f"wait={wait}", meanwhile))
