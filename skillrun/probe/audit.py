@@ -136,6 +136,7 @@ class Audit:
         works |= dict.fromkeys(_FORK, lambda event, _: self.see_process(event))
         works |= dict.fromkeys(_NATIVE, self.see_native_code)
         works |= dict.fromkeys(_SIGNALS, self.see_signal)
+        works["fcntl.flock"] = lambda _, args: self.files.see_lock(args[0])
         works[_OF_A_METHOD] = lambda *_: setattr(self, "heard", True)
         works["cpython.PyInterpreterState_New"] = lambda *_: self.see_process(_INTERPRETER)
         works["socket.__new__"] = lambda _, args: self.made_socket(args)

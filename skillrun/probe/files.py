@@ -254,6 +254,16 @@ class Files:
             self.tell("file", self._show_name(name))
             raise OSError(errno.EROFS, "skillrun lets the proof write in {scratch} alone", name)
 
+    def see_lock(self, descriptor: int) -> None:
+        """A lock on a file that all workplaces share, such as the repository's folder: two
+        deliveries of different schedules would hold each other up.
+        """
+        name = _name_of_descriptor(descriptor)
+        if name is None or not self.recorder.is_own_doing or self._own_folder(name) is not None:
+            return
+        if not name.startswith(self.scratch):
+            self.recorder.emit("locked", path=name, place=self.recorder.find_place())
+
     def _is_log(self, name: str, reads: bool) -> bool:
         """Whether it is an application's log, and nothing else that `logging` is made to write.
 

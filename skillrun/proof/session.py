@@ -252,10 +252,17 @@ class Session:
             if self._is_same_place(explorer):
                 work(explorer)
 
-        self.beside = [self.threads.submit(work_when_ready, other) for other in self.others]
+        others = [] if self.locks_what_is_shared() else self.others
+        self.beside = [self.threads.submit(work_when_ready, other) for other in others]
         work(self.explorers[0])
         for thread in self.beside:
             thread.result()
+
+    def locks_what_is_shared(self) -> bool:
+        """Whether the job locks a file that is the same one in each workplace, such as the
+        repository's folder: then one schedule is run after the other.
+        """
+        return bool(self.reference.once.all("locked"))
 
     def _is_same_place(self, explorer: Explorer) -> bool:
         """Whether the single run comes to the same in another explorer's place. Files are the first
