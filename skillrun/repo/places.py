@@ -86,21 +86,27 @@ _RUBY_SPECS = re.compile(
 )
 _GENERATED = re.compile(r".*([.-]min\.(js|css)|\.bundle\.js|\.pb\.go|_pb2(_grpc)?\.pyi?|\.map)")
 
-# Below these the folders are a package's name: `com/example` and `org/shop/vendor` are nobody's
-# example and nobody else's code.
-_PACKAGE_ROOT = re.compile(r"(?:.*/)?src/\w*main/(?:java|kotlin|scala|groovy)(?=/)", re.IGNORECASE)
+# The folders of a Java package are its name: `com/example` and `org/shop/vendor` are nobody's
+# example and nobody else's code. Maven and Gradle have a root for each set of sources.
+_JVM_SOURCES = (".java", ".kt", ".kts", ".scala", ".groovy")
+_SOURCE_SET = re.compile(r"(?:.*/)?src/\w+/(?:java|kotlin|scala|groovy)(?=/)", re.IGNORECASE)
+# Elsewhere a package is known by the domain that it begins with. A name of two letters may be
+# anything; it is a country where sources begin.
+_DOMAINS = frozenset({"com", "org", "net", "edu", "gov", "io", "info", "biz"})
+_BEGINNINGS_OF_SOURCES = frozenset({"src", "source", "java", "kotlin", "javasource", "javasrc"})
+_LETTERS_OF_A_COUNTRY = 2
 
 
 def is_vendored(path: str) -> bool:
     """Somebody else's code, or generated."""
-    folder, _, name = path.rpartition("/")
-    return _in_vendored(folder) or _GENERATED.fullmatch(name) is not None
+    name = path.rpartition("/")[2]
+    return _in_vendored(_folder_above_package(path)) or _GENERATED.fullmatch(name) is not None
 
 
 def is_test(path: str) -> bool:
     """A test, or something that only tests use."""
     folder, _, name = path.lower().rpartition("/")
-    if _in_tests(folder) or _TEST_FILE.fullmatch(name) is not None:
+    if _in_tests(_cut_at_source_set(folder)) or _TEST_FILE.fullmatch(name) is not None:
         return True
     if name.endswith((".py", ".yml", ".yaml", ".md")):
         return False
@@ -137,7 +143,7 @@ def is_taken_for_tests(path: str) -> bool:
 
 def is_shown(path: str) -> bool:
     """Documentation, an example, a demo project or a project template."""
-    return _in_shown(path.rpartition("/")[0].lower())
+    return _in_shown(_folder_above_package(path).lower())
 
 
 def is_aside(path: str) -> bool:
@@ -147,15 +153,58 @@ def is_aside(path: str) -> bool:
     return is_vendored(path) or is_test(path) or is_shown(path)
 
 
+def _folder_above_package(path: str) -> str:
+    """The folder of a file; of a Java source without what is the name of its package: "server/src"
+    of "server/src/com/example/Mailer.java".
+    """
+    folder = path.rpartition("/")[0]
+    if path.endswith(_JVM_SOURCES):
+        return _cut_at_domain(_cut_at_source_set(folder))
+    return folder
+
+
 # Every file of a folder asks the same of it, and several readers ask.
 @lru_cache(maxsize=20_000)
+def _cut_at_source_set(folder: str) -> str:
+    """ "shop/src/main/java" of "shop/src/main/java/com/acme/testing": tests have a root of their
+    own there. Anything else stays as it is.
+    """
+    root = _SOURCE_SET.match(folder)
+    if root:
+        return root[0]
+    return folder
+
+
+@lru_cache(maxsize=20_000)
+def _cut_at_domain(folder: str) -> str:
+    """ "server/src" of "server/src/com/example"; a folder without a domain stays as it is."""
+    folders = folder.split("/")
+    for number, name in enumerate(folders):
+        above = folders[:number]
+        is_last_root = "src" not in folders[number:]
+        if is_last_root and _begins_package(name.lower(), above):
+            return "/".join(above)
+    return folder
+
+
+def _begins_package(name: str, above: list[str]) -> bool:
+    """Whether a folder's name is the first word of a Java package, by its name and the folders
+    above it.
+    """
+    if name in _DOMAINS:
+        return True
+    is_country = len(name) == _LETTERS_OF_A_COUNTRY and name.isalpha()
+    return is_country and bool(above) and above[-1].lower() in _BEGINNINGS_OF_SOURCES
+
+
+@lru_cache(maxsize=20_000)
 def _in_vendored(folder: str) -> bool:
-    return not _VENDORED.isdisjoint(_above_packages(folder).split("/"))
+    return not _VENDORED.isdisjoint(folder.split("/"))
 
 
 @lru_cache(maxsize=20_000)
 def _in_tests(folder: str) -> bool:
-    folders = _above_packages(folder).split("/")
+    folders = folder.split("/")
     return not _TESTS.isdisjoint(folders) or any(_TEST_PROJECT.fullmatch(one) for one in folders)
 
 
@@ -163,18 +212,10 @@ def _in_tests(folder: str) -> bool:
 def _in_shown(folder: str) -> bool:
     folders = []
     if folder:
-        folders = _above_packages(folder).split("/")
+        folders = folder.split("/")
     return any(_is_shown_folder(one) for one in folders) or not _SHOWN_AT_TOP.isdisjoint(
         folders[:1]
     )
-
-
-def _above_packages(folder: str) -> str:
-    """A folder without the part of it that is the name of a Java package."""
-    root = _PACKAGE_ROOT.match(folder)
-    if root:
-        return root[0]
-    return folder
 
 
 def _is_shown_folder(folder: str) -> bool:

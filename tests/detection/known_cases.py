@@ -592,6 +592,18 @@ CASES = (
         ("src/main.rs",),
     ),
     Case(
+        "azure-functions",
+        _nuget("Microsoft.Azure.Functions.Worker"),
+        {
+            "Shop/Mail.cs": (
+                "using Microsoft.Azure.Functions.Worker;\nclass Mail {\n"
+                '    [Function("Mail")] public void Run([ServiceBusTrigger("mail")] string m) { }\n}\n'
+            )
+        },
+        None,
+        ("Shop/Mail.cs",),
+    ),
+    Case(
         "custom-queue",
         _pip("django"),
         {

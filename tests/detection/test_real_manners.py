@@ -45,12 +45,30 @@ PACKAGES = (
     "src/main/java/com/example/shop/Mailer.java",
     "server/src/main/java/org/acme/examples/Mailer.java",
     "app/src/main/java/com/acme/testing/Mailer.java",
+    "src/main/java/shop/example/Mailer.java",
+    # Sources without Maven's folders: Ant, Eclipse, Bazel, an old checkout.
+    "src/com/example/shop/Mailer.java",
+    "java/com/example/Mailer.java",
+    "org/x/examples/Mailer.java",
+    "backend/JavaSource/uk/co/shop/demo/Mailer.java",
+    "server/src/de/shop/vendor/Mailer.java",
+    "com/acme/shop/src/main/java/com/acme/docs/Mailer.java",
 )
 EXAMPLES = (
     "examples/shop/src/main/java/com/acme/Mailer.java",
     "src/test/java/com/acme/Mailer.java",
     "docs/java/com/acme/Mailer.java",
+    "examples/com/acme/Mailer.java",
+    "com/acme/shop/examples/src/main/java/com/acme/Mailer.java",
+    "com/acme/shop/src/test/java/com/acme/Mailer.java",
+    # Nothing says that these are packages.
+    "src/examples/Mailer.java",
+    "ui/examples/Mailer.java",
+    # Without a root of their own, tests stand in a package.
+    "src/com/acme/tests/Mailer.java",
+    "src/com/acme/MailerTest.java",
 )
+PYTHON_ASIDE = ("org/tests/jobs.py", "src/com/examples/jobs.py")
 
 
 @pytest.mark.parametrize("path", PACKAGES)
@@ -63,6 +81,12 @@ def test_a_java_package_that_is_called_example_is_the_application(
 @pytest.mark.parametrize("path", EXAMPLES)
 def test_an_example_in_java_is_still_one(tmp_path: Path, path: str) -> None:
     assert ids_in(tmp_path, POM | {path: QUARTZ}) == []
+
+
+@pytest.mark.parametrize("path", PYTHON_ASIDE)
+def test_a_folder_of_python_is_no_java_package(tmp_path: Path, path: str) -> None:
+    code = "import prefect\n\n@prefect.flow\ndef send(): ...\n"
+    assert ids_in(tmp_path, {"requirements.txt": "prefect\n", path: code}) == []
 
 
 def _shared(*names: str) -> str:
@@ -102,6 +126,22 @@ TIMER_JSON = (
     '{\n  "scriptFile": "__init__.py",\n  "bindings": [\n    {\n      "name": "timer",\n'
     '      "type": "timerTrigger",\n      "schedule": "0 */5 * * * *"\n    }\n  ]\n}\n'
 )
+AZURE_POM = (
+    "<project><dependencies><dependency><groupId>com.microsoft.azure.functions</groupId>"
+    "<artifactId>azure-functions-java-library</artifactId></dependency></dependencies></project>"
+)
+AZURE_JAVA = (
+    "package com.function;\n\nimport com.microsoft.azure.functions.annotation.*;\n\n"
+    'public class Sweep {{\n    @FunctionName("Sweep")\n'
+    "    public void run(@{trigger} String text) {{ }}\n}}\n"
+)
+AZURE_PROJECT = (
+    '<Project><ItemGroup><PackageReference Include="{package}" Version="1" /></ItemGroup></Project>'
+)
+AZURE_CSHARP = (
+    '{opened}\n\nclass Sweep {{\n    [Function("Sweep")]\n'
+    "    public void Run([{trigger}] string text) {{ }}\n}}\n"
+)
 AZURE = {
     "function.json": {
         "host.json": "{}",
@@ -122,6 +162,25 @@ AZURE = {
         "src/functions/sweep.js": (
             "const { app } = require('@azure/functions');\n\n"
             "app.timer('sweep', { schedule: '0 */5 * * * *', handler: () => {} });\n"
+        ),
+    },
+    "Java": {
+        "pom.xml": AZURE_POM,
+        "src/main/java/com/function/Sweep.java": AZURE_JAVA.format(
+            trigger='TimerTrigger(name = "t", schedule = "0 */5 * * * *")'
+        ),
+    },
+    "C#, in the process": {
+        "Shop.csproj": AZURE_PROJECT.format(package="Microsoft.NET.Sdk.Functions"),
+        "Sweep.cs": AZURE_CSHARP.format(
+            opened="using Microsoft.Azure.WebJobs;", trigger='TimerTrigger("0 */5 * * * *")'
+        ),
+    },
+    "C#, opened for the whole project": {
+        "Shop.csproj": AZURE_PROJECT.format(package="Microsoft.Azure.Functions.Worker"),
+        "Usings.cs": "global using Microsoft.Azure.Functions.Worker;\n",
+        "Sweep.cs": AZURE_CSHARP.format(
+            opened="", trigger='TimerTriggerAttribute("0 */5 * * * *")'
         ),
     },
     "C#": {
@@ -157,12 +216,67 @@ NO_TIMER = {
         ),
     },
     "a test's": {"tests/Sweep/function.json": TIMER_JSON},
+    "Java": {
+        "pom.xml": AZURE_POM,
+        "src/main/java/com/function/Sweep.java": AZURE_JAVA.format(
+            trigger='HttpTrigger(name = "x")'
+        ),
+    },
+    "an attribute of somebody else's": {
+        "Shop.csproj": AZURE_PROJECT.format(package="Acme.Clock"),
+        "Sweep.cs": AZURE_CSHARP.format(opened="using Acme.Clock;", trigger='TimerTrigger("1")'),
+    },
 }
 
 
 @pytest.mark.parametrize("name", NO_TIMER)
 def test_azure_functions_without_a_timer_are_no_jobs(tmp_path: Path, name: str) -> None:
     assert ids_in(tmp_path, NO_TIMER[name]) == []
+
+
+AZURE_QUEUES = {
+    "function.json": {"Send/function.json": TIMER_JSON.replace("timerTrigger", "queueTrigger")},
+    "Python": {
+        "requirements.txt": "azure-functions\n",
+        "function_app.py": (
+            "import azure.functions as func\n\napp = func.FunctionApp()\n\n"
+            "@app.queue_trigger(arg_name='m', queue_name='mail', connection='S')\n"
+            "def send(m): ...\n"
+        ),
+    },
+    "JavaScript": {
+        "package.json": '{"dependencies": {"@azure/functions": "^4"}}',
+        "src/functions/send.js": (
+            "const { app } = require('@azure/functions');\n\n"
+            "app.storageQueue('send', { queueName: 'mail', handler: () => {} });\n"
+        ),
+    },
+    "Java": {
+        "pom.xml": AZURE_POM,
+        "src/main/java/com/function/Send.java": AZURE_JAVA.format(
+            trigger='QueueTrigger(name = "m", queueName = "mail", connection = "S")'
+        ),
+    },
+    "C#": {
+        "Shop.csproj": AZURE_PROJECT.format(package="Microsoft.Azure.Functions.Worker"),
+        "Send.cs": AZURE_CSHARP.format(
+            opened="using Microsoft.Azure.Functions.Worker;", trigger='QueueTrigger("mail")'
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize("name", AZURE_QUEUES)
+def test_azure_functions_with_a_queue_are_jobs_of_it(tmp_path: Path, name: str) -> None:
+    use = found_in(tmp_path, AZURE_QUEUES[name], "azure-functions")
+    assert (use.scheduler, use.broker) == (None, "azurestoragequeues")
+    assert use.task_modules and use.evidence
+
+
+def test_a_service_bus_carries_the_jobs_of_azure_functions(tmp_path: Path) -> None:
+    code = AZURE_JAVA.format(trigger='ServiceBusQueueTrigger(name = "m", queueName = "mail")')
+    files = {"pom.xml": AZURE_POM, "src/main/java/com/function/Send.java": code}
+    assert found_in(tmp_path, files, "azure-functions").broker == "azureservicebus"
 
 
 LITEQUE = {
@@ -194,6 +308,38 @@ def test_liteque(tmp_path: Path) -> None:
     assert ids_in(tmp_path / "named", types) == []
 
 
+WASP_IN_TYPESCRIPT = {
+    "main.wasp.ts, one line": (
+        "main.wasp.ts",
+        'import { App } from "wasp-config";\nconst app = new App("shop", {});\n'
+        'app.job("mail", { executor: "PgBoss", perform: {}, schedule: { cron: "0 * * * *" } });\n',
+    ),
+    "a specification": (
+        "main.wasp.ts",
+        'import { app, job } from "@wasp.sh/spec";\nimport { mail } from "./src/mail";\n\n'
+        "export default app({\n  spec: [\n    job(mail, {\n      executor: 'PgBoss',\n"
+        "      schedule: { cron: '0 * * * *' },\n    }),\n  ],\n});\n",
+    ),
+    "a module that main.wasp.ts imports": (
+        "src/mail.wasp.ts",
+        "export const addJobs = (app) => {\n  app.job('mail', {\n    'executor': 'PgBoss',\n"
+        "    schedule: {\n      cron: '0 * * * *'\n    }\n  });\n};\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WASP_IN_TYPESCRIPT)
+def test_wasp_jobs_are_declared_in_typescript(tmp_path: Path, name: str) -> None:
+    path, code = WASP_IN_TYPESCRIPT[name]
+    files = {"package.json": WASP["package.json"], path: code}
+    use = found_in(tmp_path / "job", files, "pg-boss")
+    assert (use.app, use.scheduler, use.broker) == (path, "pg-boss", "postgres")
+    without = files | {path: code.replace("executor", "* an executor of jobs, executer")}
+    assert ids_in(tmp_path / "none", without) == []
+    comment = "/**\n * job(mail, { executor: 'PgBoss' })\n */\nexport const x = 'PgBoss';\n"
+    assert ids_in(tmp_path / "comment", files | {path: comment}) == []
+
+
 def test_wasp_jobs_run_on_pg_boss(tmp_path: Path) -> None:
     use = found_in(tmp_path / "job", WASP, "pg-boss")
     assert (use.app, use.scheduler, use.broker) == ("main.wasp", "pg-boss", "postgres")
@@ -219,9 +365,44 @@ def test_background_tasks_of_fastapi_are_a_queue_in_the_process(tmp_path: Path) 
     assert ids_in(tmp_path / "library", with_arq) == ["arq"]
 
 
+SPELLED = (
+    ("import fastapi", "fastapi.BackgroundTasks"),
+    ("import fastapi as web", "web.BackgroundTasks | None = None"),
+    ("import starlette.background", "starlette.background.BackgroundTasks"),
+    ("from starlette import background", "background.BackgroundTasks"),
+    ("from starlette.background import BackgroundTasks as Later", "Later"),
+    ("from shop.web import BackgroundTasks", "BackgroundTasks"),
+)
+
+
+@pytest.mark.parametrize(("imported", "written"), SPELLED, ids=[written for _, written in SPELLED])
+def test_background_tasks_are_found_however_they_are_imported(
+    tmp_path: Path, imported: str, written: str
+) -> None:
+    code = f"{imported}\n\ndef buy(tasks: {written}):\n    tasks.add_task(send, 1)\n"
+    files = FASTAPI | {
+        "shop/routes.py": code,
+        "shop/web.py": "from fastapi import BackgroundTasks\n",
+    }
+    assert found_in(tmp_path, files, "custom-queue").task_modules == ("shop/routes.py",)
+
+
+def test_a_process_with_a_queue_is_found_by_its_module(tmp_path: Path) -> None:
+    code = (
+        "import multiprocessing\n\nclass Mailer(multiprocessing.Process):\n"
+        "    queue = multiprocessing.{name}()\n"
+    )
+    files = {"requirements.txt": "flask\n", "shop/mail.py": code.format(name="JoinableQueue")}
+    assert ids_in(tmp_path / "queue", files) == ["custom-queue"]
+    files["shop/mail.py"] = code.format(name="Event")
+    assert ids_in(tmp_path / "event", files) == []
+
+
 def test_another_add_task_is_no_background_task(tmp_path: Path) -> None:
     progress = "from rich.progress import Progress\nprogress = Progress()\nprogress.add_task('x')\n"
     assert ids_in(tmp_path / "rich", FASTAPI | {"shop/routes.py": progress}) == []
+    module = f"import fastapi\n# BackgroundTasks\n{progress}"
+    assert ids_in(tmp_path / "module", FASTAPI | {"shop/routes.py": module}) == []
     named = "from fastapi import BackgroundTasks\ndef f(tasks: BackgroundTasks): ...\n"
     assert ids_in(tmp_path / "named", FASTAPI | {"shop/routes.py": named}) == []
 

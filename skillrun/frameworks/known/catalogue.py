@@ -1,9 +1,11 @@
-"""Every job library that is only recognised: a new one is an entry in its language's module."""
+"""Every job library that is only recognised: a new one is an entry in its language's module,
+or in that of a service that all languages have."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.known.azure import AZURE
 from skillrun.frameworks.known.dotnet import DOTNET
 from skillrun.frameworks.known.elixir import ELIXIR
 from skillrun.frameworks.known.go import GO
@@ -18,7 +20,18 @@ from skillrun.frameworks.known.rust import RUST
 if TYPE_CHECKING:
     from skillrun.frameworks.known.entry import Known
 
-ENTRIES: tuple[Known, ...] = (*PYTHON, *NODE, *RUBY, *GO, *JVM, *PHP, *ELIXIR, *DOTNET, *RUST)
+ENTRIES: tuple[Known, ...] = (
+    *PYTHON,
+    *NODE,
+    *RUBY,
+    *GO,
+    *JVM,
+    *PHP,
+    *ELIXIR,
+    *DOTNET,
+    *RUST,
+    *AZURE,
+)
 TITLES: dict[str, str] = {entry.id: entry.title for entry in ENTRIES}
 
 

@@ -60,14 +60,4 @@ DOTNET = (
         schedules={"call Quartz.*": "quartz.net", "base Quartz.IJob": "quartz.net"},
         own="src/Quartz/IJob.cs",
     ),
-    Known(
-        id="plain-cron",
-        title="a timer in the process",
-        language="dotnet",
-        distributions=("Microsoft.Azure.*Functions*", "microsoft.azure.*functions*"),
-        modules=("Microsoft.Azure.*",),
-        words=(b"TimerTrigger",),
-        tasks=("mark *TimerTrigger if Microsoft.Azure.*",),
-        schedules={"mark *TimerTrigger": "Azure timerTrigger"},
-    ),
 )

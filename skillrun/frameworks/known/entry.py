@@ -18,7 +18,8 @@ class Sight:
     a field) | set (an assigned setting) | type | file (the file itself). Of Python also: holds (an
     element of a list in the settings of a worker, a dictionary or a call) | made (a
     call whose result is kept in a name or returned) | given (a call whose result is given to
-    another call) | wraps (`name = decorator(function)`).
+    another call) | wraps (`name = decorator(function)`) | uses (`fastapi.Request`, where the module
+    was imported: each once).
 
     `name` is the import path where the file says it ("bullmq.Queue"), else what is written; of
     Python a name that the file does not import begins with ":". `target` is what it is bound to, or
@@ -32,6 +33,9 @@ class Sight:
     target: str = ""
     scope: str = ""
     given: tuple[str, ...] = ()
+
+
+_IMPORTING = frozenset({"import", "uses"})
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,15 @@ class FileSights:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def imports(self, pattern: str) -> bool:
-        """Whether any import path matches a glob."""
-        return any(
-            one.kind == "import" and glob_of(pattern).matches_name(one.name) for one in self.sights
-        )
+        """Whether any import path matches a glob: `import fastapi` with `fastapi.Request` below it
+        says the same as `from fastapi import Request`.
+        """
+        glob = glob_of(pattern)
+        return any(glob.matches_name(name) for name in self._imported)
+
+    @cached_property
+    def _imported(self) -> tuple[str, ...]:
+        return tuple(sight.name for sight in self.sights if sight.kind in _IMPORTING)
 
 
 @dataclass(frozen=True)

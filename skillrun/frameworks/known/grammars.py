@@ -547,8 +547,10 @@ def _csharp_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
 
 
 def _csharp_attribute(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    """`[DisallowConcurrentExecution]`."""
-    yield "mark", _read_name(node.field("name")), ""
+    """`[DisallowConcurrentExecution]`, which may be written with its whole name,
+    `[DisallowConcurrentExecutionAttribute]`.
+    """
+    yield "mark", _read_name(node.field("name")).removesuffix("Attribute"), ""
 
 
 CSHARP = Reader(

@@ -14,8 +14,8 @@ _WEAK = frozenset({"class", "field", "holds", "set", "file", "import"})
 # Sights whose name may be one of our own that stands for the library's.
 _FOLLOWED = frozenset({"call", "base", "mark", "made", "wraps", "given"})
 _MAKES = frozenset({"made", "given"})
-# What begins one, in some language.
-COMMENT = ("#", "//", ";", "--")
+# What begins one, in some language, or a line within one.
+COMMENT = ("#", "//", ";", "--", "/*", "* ")
 # Attributes between an app and its method: `app.conf.update`.
 _DEEPEST = 2
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from skillrun.frameworks.known.entry import Known
 
-_WASP = r"text ^\s*executor:\s*[\"']?PgBoss\b"
+# `executor: PgBoss` of Wasp's own language; in TypeScript, `{ "executor": "PgBoss" }`.
+_WASP = r"text \bexecutor[\"']?\s*:\s*[\"']?PgBoss\b"
 
 NODE = (
     Known(
@@ -227,16 +228,6 @@ NODE = (
         },
     ),
     Known(
-        id="plain-cron",
-        title="a timer in the process",
-        language="node",
-        distributions=("@azure/functions",),
-        modules=("@azure/functions*",),
-        words=(b"@azure/functions",),
-        tasks=("call @azure/functions.app.timer",),
-        schedules={"call @azure/functions.app.timer": "Azure timerTrigger"},
-    ),
-    Known(
         id="liteque",
         title="liteque",
         language="node",
@@ -249,18 +240,18 @@ NODE = (
         broker="sqlite",
         objects=True,
     ),
-    # Wasp's own language declares the jobs, and pg-boss carries them.
+    # Wasp's own language, or a module of TypeScript, declares the jobs, and pg-boss carries them.
     Known(
         id="pg-boss",
         title="pg-boss",
         language="node",
-        distributions=("wasp",),
-        modules=("wasp*",),
+        distributions=("wasp", "wasp-config", "@wasp.sh/*"),
+        modules=("wasp*", "@wasp.sh/*"),
         words=(b"PgBoss",),
         apps=(_WASP,),
         builtin=(_WASP,),
-        schedules={r"text ^\s*schedule:\s*\{": "pg-boss"},
+        schedules={r"text \bschedule:\s*\{": "pg-boss"},
         broker="postgres",
-        configs=("main.wasp", "main.wasp.ts"),
+        configs=("main.wasp",),
     ),
 )

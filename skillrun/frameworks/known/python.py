@@ -137,30 +137,8 @@ PYTHON = (
         distributions=("fastapi", "starlette"),
         modules=("fastapi*", "starlette*"),
         words=(b"BackgroundTasks",),
-        tasks=(
-            "call :*.add_task if fastapi.BackgroundTasks",
-            "call :*.add_task if fastapi.background.BackgroundTasks",
-            "call :*.add_task if starlette.background.BackgroundTasks",
-        ),
+        # A module of the repository's own may hand the class on.
+        tasks=("call :*.add_task if *.BackgroundTasks",),
         broker="in-process",
-    ),
-    Known(
-        id="plain-cron",
-        title="a timer in the process",
-        language="python",
-        distributions=("azure-functions",),
-        modules=("azure.functions*",),
-        words=(b"timerTrigger", b"azure.functions"),
-        builtin=(r"text [\"']type[\"']\s*:\s*[\"']timerTrigger[\"']",),
-        tasks=(
-            "mark azure.functions.*().timer_trigger",
-            "mark azure.functions.*().schedule",
-        ),
-        schedules={
-            r"text timerTrigger": "Azure timerTrigger",
-            "mark azure.functions.*().timer_trigger": "Azure timerTrigger",
-            "mark azure.functions.*().schedule": "Azure timerTrigger",
-        },
-        configs=("function.json",),
     ),
 )

@@ -52,6 +52,7 @@ class _Reader:
         self.values: dict[str, list[str]] = {}
         self.sights: list[Sight] = []
         self._targets: dict[int, str] = {}
+        self._used: set[str] = set()
 
     def read(self, module: ast.Module) -> None:
         nodes = list(_walk_scopes(module))
@@ -107,6 +108,8 @@ class _Reader:
         elif isinstance(node, ast.Call):
             self._see_call(node, scope)
             self._see_settings(dict(_list_keywords(node)))
+        elif isinstance(node, ast.Attribute):
+            self._see_used(node)
         elif isinstance(node, ast.Dict):
             self._see_settings(dict(_list_named_values(node)))
         elif isinstance(node, ast.Return) and node.value is not None:
@@ -128,6 +131,14 @@ class _Reader:
             base = f"{'.' * node.level}{node.module or ''}."
         for alias in node.names:
             self.sights.append(Sight("import", base + alias.name, node.lineno))
+
+    def _see_used(self, node: ast.Attribute) -> None:
+        """`fastapi.Request`: a name inside a module or a class that the file imports."""
+        name = origin(node, self.names)
+        is_imported = name and not name.startswith(":") and "()" not in name
+        if is_imported and name not in self._used:
+            self._used.add(name)
+            self.sights.append(Sight("uses", name, node.lineno))
 
     def _see_call(self, node: ast.Call, scope: str) -> None:
         name = origin(node.func, self.names)
