@@ -476,6 +476,143 @@ def test_the_option_of_a_worker_command_names_the_app(tmp_path: Path) -> None:
     assert found_in(tmp_path / "unnamed", files, "celery").app is None
 
 
+OTHER_APP = {
+    "aaa/celery.py": (
+        "from celery import Celery\n\napp = Celery('a')\napp.autodiscover_tasks()\n\n"
+        "@app.task\ndef send(): ...\n"
+    )
+}
+MADE_ELSEWHERE = "from acme.jobs import make\n\napp = make()\n"
+NAMED = {
+    "config.jobs:app": ({"config/jobs.py": MADE_ELSEWHERE}, "config/jobs.py:app"),
+    "config.jobs": ({"config/jobs.py": MADE_ELSEWHERE}, "config/jobs.py"),
+    "config": (
+        {"config/__init__.py": "", "config/celery.py": MADE_ELSEWHERE},
+        "config/celery.py:app",
+    ),
+    "config.celery_jobs": (
+        {"config/celery_jobs.py": MADE_ELSEWHERE.replace("app =", "celery =")},
+        "config/celery_jobs.py:celery",
+    ),
+}
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_the_app_that_a_command_names_comes_before_another(tmp_path: Path, named: str) -> None:
+    code, app = NAMED[named]
+    files = CELERY | OTHER_APP | code | {"Procfile": f"worker: celery -A {named} worker\n"}
+    assert found_in(tmp_path / "named", files, "celery").apps == (app, "aaa/celery.py:app")
+    files["Procfile"] = "worker: celery -A acme.jobs worker\n"
+    assert found_in(tmp_path / "elsewhere", files, "celery").apps == ("aaa/celery.py:app",)
+
+
+def test_a_command_names_the_app_of_its_own_part(tmp_path: Path) -> None:
+    files = CELERY | {"ads/app/worker.py": OTHER_APP["aaa/celery.py"], "billing/app/worker.py": APP}
+    files["billing/compose.yml"] = "services:\n  w:\n    command: celery -A app.worker worker\n"
+    assert found_in(tmp_path, files, "celery").app == "billing/app/worker.py:app"
+
+
+def test_the_app_of_the_worker_comes_before_that_of_the_clock(tmp_path: Path) -> None:
+    files = CELERY | {"aaa/jobs.py": APP, "shop/jobs.py": APP}
+    beat, worker = "beat: celery -A aaa.jobs beat\n", "worker: celery -A shop.jobs worker\n"
+    use = found_in(tmp_path / "both", files | {"Procfile": beat + worker}, "celery")
+    assert use.apps == ("shop/jobs.py:app", "aaa/jobs.py:app")
+    beat = beat.replace("aaa", "shop")
+    use = found_in(tmp_path / "clock", files | {"Procfile": beat}, "celery")
+    assert use.app == "shop/jobs.py:app"
+
+
+COMMANDS_WITH_A_VARIABLE = {
+    "run.sh": "APP=shop.jobs\nexec celery -A $APP worker\n",
+    "start.sh": 'exec celery -A "${APP:-shop.jobs}" worker\n',
+    "docker-compose.yml": (
+        "services:\n  w:\n    environment:\n      APP: shop.jobs\n"
+        "    command: sh -c 'celery -A $${APP} worker'\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("path", COMMANDS_WITH_A_VARIABLE)
+def test_a_variable_of_the_command_names_the_app(tmp_path: Path, path: str) -> None:
+    files = CELERY | {"aaa/jobs.py": APP, "shop/jobs.py": APP}
+    use = found_in(tmp_path / "set", files | {path: COMMANDS_WITH_A_VARIABLE[path]}, "celery")
+    assert use.app == "shop/jobs.py:app"
+    unset = "exec celery -A $APP worker\n"
+    assert found_in(tmp_path / "unset", files | {path: unset}, "celery").app == "aaa/jobs.py:app"
+
+
+def test_settings_that_a_command_names_stand_for_their_queue(tmp_path: Path) -> None:
+    settings = "from shop.mail import send\n\nsettings = {'queue': queue, 'functions': [send]}\n"
+    files = SAQ | {
+        "aaa/queues.py": SAQ["shop/queues.py"] + settings,
+        "shop/worker.py": "from shop.queues import queue\n" + settings,
+    }
+    assert found_in(tmp_path / "unnamed", files, "saq").app == "aaa/queues.py:queue"
+    files["Procfile"] = "worker: saq shop.worker.settings\n"
+    assert found_in(tmp_path / "named", files, "saq").app == "shop/queues.py:queue"
+
+
+WITH_CLIENT = {
+    "saq": (
+        {
+            "requirements.txt": "saq\n",
+            "api/client.py": (
+                "from saq import Queue\n\nqueue = Queue.from_url('redis://r')\n\n"
+                "async def buy():\n    await queue.enqueue('send')\n"
+            ),
+            "jobs/worker.py": (
+                "from saq.queue.redis import RedisQueue\n\nqueue = RedisQueue(1)\n\n"
+                "async def send(ctx): ...\n\nsettings = {'queue': queue, 'functions': [send]}\n"
+            ),
+        },
+        "jobs/worker.py:queue",
+    ),
+    "dramatiq": (
+        {
+            "requirements.txt": "dramatiq\n",
+            "api/broker.py": (
+                "from dramatiq.brokers.redis import RedisBroker\n\nbroker = RedisBroker()\n"
+            ),
+            "jobs/worker.py": (
+                "import dramatiq\nfrom dramatiq.brokers.redis import RedisBroker\n\n"
+                "broker = RedisBroker()\n\n@dramatiq.actor\ndef send(): ...\n"
+            ),
+        },
+        "jobs/worker.py:broker",
+    ),
+    "bullmq": (
+        {
+            "package.json": '{"dependencies": {"bullmq": "^5"}}',
+            "api/client.ts": (
+                'import { Queue } from "bullmq";\nconst mail = new Queue("mail");\nmail.add("x");\n'
+            ),
+            "jobs/worker.ts": (
+                'import { Worker } from "bullmq";\n'
+                'export const worker = new Worker("mail", async () => {});\n'
+            ),
+        },
+        "jobs/worker.ts:worker",
+    ),
+}
+
+
+@pytest.mark.parametrize("library", WITH_CLIENT)
+def test_what_only_sends_comes_after_the_worker_in_every_library(
+    tmp_path: Path, library: str
+) -> None:
+    files, app = WITH_CLIENT[library]
+    assert found_in(tmp_path, files, library).app == app
+
+
+def test_a_queue_that_jobs_are_sent_to_beside_its_worker_is_the_app(tmp_path: Path) -> None:
+    files, _ = WITH_CLIENT["bullmq"]
+    both = files["jobs/worker.ts"] + (
+        'import { Queue } from "bullmq";\nconst mail = new Queue("mail");\nmail.add("x");\n'
+    )
+    files = {"package.json": files["package.json"], "shop/jobs.ts": both}
+    assert found_in(tmp_path, files, "bullmq").app == "shop/jobs.ts:mail"
+
+
 def test_a_file_that_only_sends_is_not_the_worker(tmp_path: Path) -> None:
     client = (
         "from celery import Celery\n\napp = Celery('client', broker='redis://r')\n\n"

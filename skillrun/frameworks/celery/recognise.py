@@ -65,6 +65,7 @@ ENTRY = Known(
         "dep django-redis": "redis",
     },
     starts=("celery worker", "celery beat", "celery multi"),
+    works=("worker", "multi"),
     start_files=("*celery*", "*beat*", ".env*", "*.env", "*env*sample*", "*env*example*"),
     app_options=("-A", "--app"),
     likely="*celery*",

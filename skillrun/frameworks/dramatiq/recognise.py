@@ -32,6 +32,7 @@ ENTRY = Known(
         "made dramatiq.*Broker",
         "given dramatiq.*Broker",
     ),
+    clients=("call ~app.enqueue",),
     tasks=(
         "mark dramatiq.actor",
         "mark dramatiq.actor.actor",

@@ -21,6 +21,7 @@ ENTRY = Known(
         *(f"set HUEY if anywhere {module}*" for module in _DJANGO),
         *(f"set DJANGO_HUEY if anywhere {module}*" for module in _DJANGO),
     ),
+    clients=("call ~app.enqueue",),
     tasks=(
         *(f"mark ~app.{maker}" for maker in _MAKERS),
         *(f"wraps ~app.{maker}" for maker in _MAKERS),

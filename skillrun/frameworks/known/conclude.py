@@ -15,9 +15,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from skillrun.core.text import excerpt
+from skillrun.frameworks.known.app_ranking import AppRanking
 from skillrun.frameworks.known.entry import FileSights, Known, declares, glob_of
-from skillrun.frameworks.known.matching import COMMENT, Match, Matcher
-from skillrun.frameworks.known.names import module_words
+from skillrun.frameworks.known.matching import COMMENT, Match, Matcher, locate_own, maker_of
 from skillrun.repo.places import is_aside
 from skillrun.repo.uses import FrameworkUse, Offer, Place
 
@@ -60,9 +60,6 @@ _MANIFESTS = {
 _MANY_TASKS = 3
 # Evidence lines of one sort.
 _FEW = 3
-# A word of a worker command that is a module of a package or an object: a single word may be the
-# name of a queue.
-_NAME = re.compile(r"[A-Za-z_]\w*(?:[.:]\w+)+")
 
 
 @dataclass
@@ -120,7 +117,7 @@ class _Conclusion:
         """
         known = self._known
         apps = _prefer_kept(self._find_marks(known.apps))
-        self._matcher.know_apps(list(map(_own_id, apps)))
+        self._matcher.know_apps(list(map(locate_own, apps)))
         tasks = _in_application(self._find_marks(known.tasks))
         # By mark: calls that hand a function over to be run.
         handing = [_in_application(self._find_marks((mark,))) for mark in known.hands]
@@ -135,7 +132,7 @@ class _Conclusion:
         tasks += [*builtin, *_in_application(self._find_marks(known.follows))]
         for match in tasks:
             paths.update(self._task_paths(match))
-        use = self._describe_use(self._rank_apps(apps, tasks), tasks, paths)
+        use = self._describe_use(apps, tasks, paths)
         if is_in_use:
             return use
         return Offer(**vars(use))
@@ -143,11 +140,11 @@ class _Conclusion:
     def _describe_use(
         self, apps: list[Match], tasks: list[Match], task_paths: set[str]
     ) -> FrameworkUse:
-        """The use as the profile tells it; `apps` are in the order of their rank."""
+        """The use as the profile tells it."""
         known = self._known
-        located = self._locate_apps(apps)
-        # Each once, in this order.
-        ids = list(dict.fromkeys(map(self._app_id, located))) or self._names_in_commands()
+        ranking = AppRanking(known, self._matcher, self._starts, apps)
+        located = self._locate_apps(ranking.sort_apps(tasks, self._count_made(apps)))
+        ids = self._list_ids(located, ranking)
         scheduler, scheduled_at = self._read_mark(known.schedules, located)
         broker, broker_at = self._name_broker(located)
         shown = []
@@ -171,7 +168,7 @@ class _Conclusion:
         class.
         """
         for app in apps:
-            if not _maker_of(app) or self._matcher.names.is_library(app.sight.name):
+            if not maker_of(app) or self._matcher.names.is_library(app.sight.name):
                 return apps
         # A class of ours says more than the functions that make objects of it.
         return _most_derived(self._matcher.find(self._known.places, True)) or apps
@@ -229,84 +226,28 @@ class _Conclusion:
 
     # where its apps are
 
-    def _rank_apps(self, apps: list[Match], tasks: list[Match]) -> list[Match]:
-        """The app that workers are started with comes first, then one that is set up, then by the
-        order of the marks, then the one that is used most.
+    def _count_made(self, apps: list[Match]) -> Counter[str]:
+        """By app, how many objects that functions make are told under its name: several may be
+        known by their file alone.
         """
-        task_counts = Counter(match.owner for match in tasks if match.owner)
-        # Several objects that are known by their file alone count for that file.
-        made = filter(_maker_of, self._find_marks(self._known.apps))
-        made_counts = Counter(map(self._app_id, made))
-        clients = {match.owner for match in self._find_marks(self._known.clients)}
-        only_clients = clients - task_counts.keys()
-        set_up = {match.owner for match in self._find_marks(self._known.sets_up)}
+        made = Counter(map(self._app_id, filter(maker_of, self._find_marks(self._known.apps))))
+        return Counter({locate_own(app): made[self._app_id(app)] for app in apps})
 
-        def rank(app: Match) -> tuple[object, ...]:
-            app_object, path = _own_id(app), app.seen.path
-            uses = task_counts[app_object] + made_counts[self._app_id(app)]
-            return (
-                is_aside(path),
-                not self._is_started(app),
-                app_object in only_clients,
-                app_object not in set_up,
-                app.rank,
-                -uses,
-                path.count("/"),
-                path,
-                app.sight.line,
-            )
-
-        return sorted(apps, key=rank)
-
-    def _is_started(self, match: Match) -> bool:
-        """Whether a worker's command names this app."""
-        return any(self._names_app(name, match) for name in self._started_names())
-
-    def _started_names(self) -> list[str]:
-        """What the commands of workers name, each once."""
-        names: dict[str, None] = {}
-        for start in self._starts:
-            names |= dict.fromkeys(_names_in(start.words[1:], self._known.app_options))
-        return list(names)
-
-    def _names_app(self, value: str, match: Match) -> bool:
-        """Whether a word of a command means this app: `-A shop` and `-A shop.celery:app` both do,
-        where it is `app` of shop/celery.py.
+    def _list_ids(self, located: list[Match], ranking: AppRanking) -> list[str]:
+        """How the profile writes the apps, each once: those that workers are started with, then
+        the others. What stands for an app that nobody has seen made is what a worker's command
+        names, else the command's file.
         """
-        library = self._known.id
-        target = match.sight.target or match.sight.scope
-        written = [*module_words(match.seen.path), *target.split(".")]
-        named = value.replace(":", ".").strip(".").split(".")
-        for tail in ([], [target], [library, target]):
-            words = [*named, *tail]
-            if written[-len(words) :] == words:
-                return True
-        # Else through the imports, as of a package that imports its app.
-        dotted = ".".join(named)
-        app = _own_id(match)
-        for inside in ("", f".{target}", ".app", f".{library}", f".{library}_app"):
-            if self._matcher.names.locate(f"{dotted}{inside}", match.seen) == app:
-                return True
-        return False
-
-    def _names_in_commands(self) -> list[str]:
-        """What stands for the app where no object of it was seen: what a worker's command names,
-        else the command's file.
-        """
-        found: dict[str, None] = {}
-        if self._known.app_options:
-            found = dict.fromkeys(filter(None, map(self._locate_command, self._started_names())))
-        if not found and self._known.launched:
-            found = dict.fromkeys(start.place.path for start in self._starts)
-        return list(found)
-
-    def _locate_command(self, name: str) -> str:
-        """The file of an app that a command names, with the object where it says one."""
-        nowhere = FileSights("", ())
-        located = self._matcher.names.locate(name.replace(":", "."), nowhere)
-        if not located.partition(":")[0].endswith(".py"):
-            return ""
-        return located
+        started, others = [], []
+        for app in located:
+            if ranking.is_started(app):
+                started.append(self._app_id(app))
+            else:
+                others.append(self._app_id(app))
+        ids = list(dict.fromkeys((*started, *ranking.list_unseen(), *others)))
+        if not ids and self._known.launched:
+            return list(dict.fromkeys(start.place.path for start in self._starts))
+        return ids
 
     def _app_id(self, match: Match) -> str:
         """How the profile writes an app: "app/workers", the folder where a library has all of its
@@ -318,7 +259,7 @@ class _Conclusion:
             if home:
                 return f"{above}/{known.home}".strip("/")
         name = match.sight.target
-        maker = _maker_of(match)
+        maker = maker_of(match)
         if maker:
             name = ""
             if known.factories:
@@ -476,13 +417,13 @@ def _in_application(matches: Iterable[Match]) -> list[Match]:
 
 def _prefer_kept(apps: list[Match]) -> list[Match]:
     """The objects that modules keep where there are some, else all apps; each app once."""
-    kept = [match for match in apps if not _maker_of(match)]
+    kept = [match for match in apps if not maker_of(match)]
     chosen = apps
     if any(match.sight.kind in ("made", "given") for match in kept):
         chosen = kept
     by_object: dict[str, Match] = {}
     for match in chosen:
-        by_object.setdefault(_own_id(match), match)
+        by_object.setdefault(locate_own(match), match)
     return list(by_object.values())
 
 
@@ -493,41 +434,6 @@ def _most_derived(matches: Iterable[Match]) -> list[Match]:
     for match in classes:
         bases.update(match.seen.values.get(match.sight.target, ()))
     return [match for match in classes if f":{match.sight.target}" not in bases]
-
-
-def _own_id(match: Match) -> str:
-    """How `Names.locate` writes the object that a match makes: "shop/app.py:make_app.app"."""
-    sight = match.sight
-    name = sight.target
-    if not name:
-        name = sight.scope
-    elif sight.scope and sight.kind == "made":
-        name = f"{sight.scope}.{name}"
-    return f"{match.seen.path}:{name}"
-
-
-def _maker_of(match: Match) -> str:
-    """The function that makes an object; of `Runner.__init__` the class; "" of a module."""
-    if match.sight.kind not in ("made", "given"):
-        return ""
-    words = []
-    for word in match.sight.scope.split("."):
-        if not word.startswith("__"):
-            words.append(word)
-    return ".".join(words)
-
-
-def _names_in(words: tuple[str, ...], options: tuple[str, ...]) -> Iterator[str]:
-    """The modules that a command names, by an option where the library has one for it."""
-    for word, following in zip(words, (*words[1:], ""), strict=False):
-        # Without such an option, any word that looks like one.
-        if not options:
-            if _NAME.fullmatch(word):
-                yield word
-        elif word in options:
-            yield following.removesuffix(".py").replace("/", ".")
-        elif word.startswith("-A") and "-A" in options and len(word) > 2:
-            yield word[2:]
 
 
 def _gem_folders(manifests: Manifests) -> frozenset[str]:

@@ -121,6 +121,9 @@ class Known:
     broker: str | None = None
     # Commands that start a worker: words in this order in a command line.
     starts: tuple[str, ...] = ()
+    # Words of which a command that starts workers has one: another only starts the clock. None are
+    # needed where every such command starts workers.
+    works: tuple[str, ...] = ()
     # The options of such a command that name the app; without any, every word may.
     app_options: tuple[str, ...] = ()
     # A glob over the names of objects whose making is out of sight and that are taken for an app;

@@ -47,6 +47,12 @@ START_FILES = (
 _SEPARATORS = str.maketrans(dict.fromkeys("[]\",'`();&|=", " "))
 _LIST_OF_OPTION = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*[ =]?[\w.-]+(?:,[\w.]+)+(?!\S)")
 _KEPT_COMMA = "\0"
+# `$APP`, `${APP}` and `${APP:-shop.celery}` of a shell; compose writes the `$` twice.
+_VARIABLE = re.compile(r"\$?\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?::?[-=]([\w.:-]*))?\})")
+# `export APP=shop.celery`, `APP: shop.celery` and `- APP=shop.celery`; one word is a name.
+_SET = re.compile(
+    r"\s*(?:export\s+|-\s+|Environment=|ENV\s+)?[\"']?([A-Za-z_]\w*)\s*[:=]\s*[\"']?([\w.:]+)[\"']?\s*"
+)
 _COMMENT = ("#", "//", ";")
 # Of a package.json: a key may be the name of a dependency.
 _VALUE = re.compile(r'(?<!"name)(?<!"description)"\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -148,8 +154,21 @@ def _read_words(path: str, lines: list[str], number: int) -> list[str]:
     else:
         command = whole_command(lines, number, _JOINED, listed=is_item)
     command = _LIST_OF_OPTION.sub(_keep_commas, command)
+    command = _VARIABLE.sub(lambda found: _find_value(lines, found), command)
     words = command.translate(_SEPARATORS).replace(_KEPT_COMMA, ",").split()
     return [word for word in words if word.strip("-:")]
+
+
+def _find_value(lines: list[str], variable: re.Match[str]) -> str:
+    """What the same file sets a variable to, else what is written beside it, `${APP:-shop}`; the
+    variable itself where nobody says.
+    """
+    name, default = variable[1] or variable[2], variable[3]
+    for line in lines:
+        found = _SET.fullmatch(line)
+        if found and found[1] == name:
+            return found[2]
+    return default or variable[0]
 
 
 def _keep_commas(found: re.Match[str]) -> str:

@@ -169,8 +169,11 @@ class Matcher:
         for owner, method in _list_splits(sight.name):
             if seen.path.endswith(".py"):
                 located = self.names.locate(owner, seen, sight.scope)
-                if located in self._app_ids:
-                    return method, located
+            else:
+                # Elsewhere names are followed within their file alone.
+                located = f"{seen.path}:{owner}"
+            if located in self._app_ids:
+                return method, located
         for reading in self._read_candidate(candidate):
             for owner, method in _list_splits(reading):
                 if owner.endswith("()") and self._is_app(owner.removesuffix("()")):
@@ -237,3 +240,25 @@ def _bases_elsewhere(files: list[FileSights]) -> Iterator[tuple[tuple[str, str],
 
 def _stem_of(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]
+
+
+def locate_own(match: Match) -> str:
+    """How `Names.locate` writes the object that a match makes: "shop/app.py:make_app.app"."""
+    sight = match.sight
+    name = sight.target
+    if not name:
+        name = sight.scope
+    elif sight.scope and sight.kind == "made":
+        name = f"{sight.scope}.{name}"
+    return f"{match.seen.path}:{name}"
+
+
+def maker_of(match: Match) -> str:
+    """The function that makes an object; of `Runner.__init__` the class; "" of a module."""
+    if match.sight.kind not in ("made", "given"):
+        return ""
+    words = []
+    for word in match.sight.scope.split("."):
+        if not word.startswith("__"):
+            words.append(word)
+    return ".".join(words)

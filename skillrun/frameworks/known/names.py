@@ -67,6 +67,10 @@ class Names:
             self._expanded[key] = tuple(dict.fromkeys(self._expand_name(name, near, scope, hops)))
         return self._expanded[key]
 
+    def find_file(self, path: str) -> FileSights | None:
+        """What was seen of a Python file; None where nobody looked into it."""
+        return self._files.get(path)
+
     def is_defined(self, name: str, near: FileSights, scope: str = "") -> bool:
         """Whether all that a name stands for is made by code of the repository that was seen."""
         path, _, inner = self.locate(name, near, scope).partition(":")
@@ -124,7 +128,7 @@ class Names:
             else:
                 same = known[-len(words) :] == words
             if same:
-                found.append((-_count_shared(path, near), len(known), path))
+                found.append((-count_shared(path, near), len(known), path))
         if not found:
             return ""
         return min(found)[2]
@@ -171,7 +175,7 @@ def _resolve_relative(path: str, name: str) -> list[str]:
     return folders
 
 
-def _count_shared(path: str, other: str) -> int:
+def count_shared(path: str, other: str) -> int:
     """How many leading folders two paths share."""
     count = 0
     for one, two in zip(path.split("/"), other.split("/"), strict=False):

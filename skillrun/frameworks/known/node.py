@@ -21,6 +21,7 @@ NODE = (
             "call bull.default",
             "call @nestjs/bull.BullModule.*",
         ),
+        clients=("call ~app.add", "call ~app.addBulk"),
         tasks=("call ~app.process", "mark @nestjs/bull.Processor", "mark @nestjs/bull.Process"),
         sends=("base bull", "call ~app.add"),
         schedules={"dep bull-repeat": "bull"},
@@ -46,6 +47,7 @@ NODE = (
             "call *bullmq-pro.WorkerPro",
             "call *bullmq*.BullModule.*",
         ),
+        clients=("call ~app.add", "call ~app.addBulk"),
         tasks=(
             "call *bullmq.Worker",
             "call *bullmq-pro.WorkerPro",

@@ -27,8 +27,8 @@ _SOURCES = {
     "dotnet": ("*.cs",),
     "rust": ("*.rs",),
 }
-# A word that is in the path of every Python file: functions that are handed over, or listed, lie
-# in any.
+# A word that is in the path of every Python file: functions that are handed over, or listed, and
+# an app that a command names lie in any.
 _ANY_PYTHON = b".py"
 _LISTING = ("lists ", "holds ")
 
@@ -132,6 +132,6 @@ def _words_to_look_for(known: Known) -> list[bytes]:
         program = command.split()[0].encode()
         if not any(one in program for one in words):
             words.append(program)
-    if known.hands or any(mark.startswith(_LISTING) for mark in known.tasks):
+    if known.hands or known.app_options or any(mark.startswith(_LISTING) for mark in known.tasks):
         return [*words, _ANY_PYTHON]
     return words

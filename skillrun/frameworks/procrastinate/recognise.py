@@ -14,6 +14,7 @@ ENTRY = Known(
     modules=("procrastinate*",),
     words=(b"procrastinate", b".task"),
     apps=("call procrastinate.App", "call procrastinate.app.App"),
+    clients=("call ~app.configure_task",),
     tasks=(
         "mark ~app.task",
         "mark procrastinate.contrib.django.app.task",

@@ -23,6 +23,7 @@ ENTRY = Known(
         "call saq.worker.Worker",
         "call litestar_saq.QueueConfig",
     ),
+    clients=("call ~app.enqueue", "call ~app.apply", "call ~app.map"),
     tasks=("lists *", "holds *"),
     sends=("call saq.Job", "call saq.job.Job"),
     schedules={"call saq.CronJob": "SAQ cron", "call saq.job.CronJob": "SAQ cron"},
