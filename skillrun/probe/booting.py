@@ -79,6 +79,7 @@ class Booted:
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         file = function.__code__.co_filename  # before its code is the hook's
         HandlerHook(recorder, driver.CONTROL, named).install(function)
+        driver.watch_calls()
         recorder.make_error = make_ordered_error
         self.logs.install(sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS)
         self.clock.install()

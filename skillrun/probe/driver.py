@@ -277,6 +277,11 @@ class Driver(abc.ABC):
         worker.
         """
 
+    def watch_calls(self) -> None:  # noqa: B027 - a library's own messages need no watching
+        """Once, in the zygote, when the handler reports: where a call of it is what publishes the
+        job.
+        """
+
     def is_clocked(self) -> bool:
         """Whether the spec says that a clock starts the job."""
         trigger = self.probe.settings.get("trigger") or {}

@@ -40,6 +40,9 @@ class Facts:
     keeps_rows: bool = False  # its messages are rows of the application's own database
     ends_stuck: bool = False  # its worker ends a job that runs for too long
     limit_error: str = ""  # what its worker raises in the job then; "" where it raises nothing
+    # What a handler raises by the library's own word that no attempt is left; "" where there is no
+    # such.
+    exhausted_error: str = ""
     # What does not come before another process than a worker brings it: "delay" a job that waits,
     # "schedule" this one.
     timed: tuple[str, ...] = ()

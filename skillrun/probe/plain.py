@@ -85,6 +85,45 @@ class PlainDriver(Driver):
             return found
         return type(found).__call__  # an object that can be called
 
+    def watch_calls(self) -> None:
+        """Makes a publish of a call of the handler by the application's own sweep, such as a poll
+        that calls it for each row: what it does is a delivery, with the faults of one.
+        """
+        target = self.target
+        if not self.takes_payload or not inspect.isfunction(target):
+            return
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            message = self._read_call(args, kwargs)
+            if message is None:
+                return before(*args, **kwargs)
+            return self._publish_call(message)
+
+        async def call_later(*args: Any, **kwargs: Any) -> Any:
+            message = self._read_call(args, kwargs)
+            if message is None:
+                return await before(*args, **kwargs)
+            return self._publish_call(message)
+
+        before = swap_code(target, call_later if inspect.iscoroutinefunction(target) else call)
+
+    def _read_call(self, args: Any, kwargs: Any) -> dict[str, Any] | None:
+        """The message that a call of the handler stands for; None where it is none: a delivery, or
+        a call with what no message could carry.
+        """
+        recorder = self.probe.recorder
+        if not recorder.is_delivery or not recorder.is_caller or recorder.depth:
+            return None
+        try:
+            given = json.loads(json.dumps({"args": list(args), "kwargs": kwargs}))
+        except (TypeError, ValueError):
+            return None
+        given["arguments"] = self.probe.bind_arguments(self.function(), args, kwargs)
+        return dict(given)
+
+    def _publish_call(self, message: dict[str, Any]) -> None:
+        self.probe.publish(lambda: None, message, to_handler=True, delay=0.0, label="call")
+
     def _capture_add_job(self, module: Any) -> None:
         """Makes a publish of APScheduler's `add_job`: nothing is scheduled."""
 

@@ -15,14 +15,13 @@ from typing import Any
 from skillrun.proof import ticks
 from skillrun.proof.changed_rows import change_rows, find_left
 from skillrun.proof.clones import clone_rows
-from skillrun.proof.exploring.messages import Messages
+from skillrun.proof.exploring.messages import Messages, only_leaves_work
 from skillrun.proof.exploring.outlasting import Outlasting
 from skillrun.proof.exploring.publisher import begins_with_call, is_of_publisher
 from skillrun.proof.exploring.run import NotPublished, Origin, Run, Waiting
 from skillrun.proof.exploring.second_call import SecondCalls
 from skillrun.proof.exploring.undoing import Undoing
 from skillrun.proof.history import (
-    Delivery,
     History,
     is_dead_letter,
     may_delete,
@@ -56,12 +55,6 @@ _TOO_BUSY = (
     "a lock was not given in time, though its holder would have gone on: this machine is too busy"
     " for the proof"
 )
-
-
-def _only_leaves_work(call: Delivery) -> bool:
-    """Whether the application's call came to its end and published nothing to the handler."""
-    failed = call.first("caller-raised") or call.first("probe-error")
-    return failed is None and not call.died and not call.retries
 
 
 class Explorer(Messages, Undoing, Outlasting, SecondCalls):
@@ -165,7 +158,7 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         run = Run(Schedule("publish"))
         call = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)])
         self.workplace.restore()
-        return run.hung is None and _only_leaves_work(call)
+        return run.hung is None and only_leaves_work(call)
 
     def _go_by_ticks(self) -> None:
         """From now on the next tick brings the job, whatever becomes of this one's message."""
@@ -526,10 +519,12 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         deletes = may_delete(run.deliveries)
         state, tables = read_states(self.store, asked, has_deleted=deletes)
         dead = self._count_dead_letters(run)
+        if dead is not None:
+            dead = max(dead - run.others.letters, 0)
         return History(
             run.schedule,
             tuple(run.deliveries),
-            state,
+            run.others.undo(state),
             dead,
             pending=len(run.queue),
             lost=run.lost,

@@ -93,6 +93,20 @@ def test_an_own_error_stands_for_the_one_that_the_delivery_met(
 
 
 @pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        ("queue.errors:NoMoreTries", []),
+        ("app.mail:NoMoreTries", ["failures.unlisted"]),
+    ],
+)
+def test_the_librarys_own_end_needs_no_list(error: str, found: list[str]) -> None:
+    """A job that waited for somebody else's lock until the library let it wait no more."""
+    seen = history("stall@after:email#1 redeliver", DONE, [raised(error, injected=False), ACKED])
+    facts = BootFacts(exhausted_error="queue.errors:NoMoreTries")
+    assert rules(unknowns.judge, seen, against(spec(), facts=facts)) == found
+
+
+@pytest.mark.parametrize(
     ("seen", "found"),
     [
         (history("copies=2 switch@before:email#1", DONE, BUSY, DONE), []),

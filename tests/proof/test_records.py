@@ -215,3 +215,22 @@ def test_what_looks_like_an_id(text: str, ids: set[str]) -> None:
 )
 def test_a_number_may_have_its_letter_before_it(text: str, there: bool) -> None:
     assert has_value(text, "version", "2") is there
+
+
+def test_a_word_with_something_behind_it_is_a_part_of_what_a_record_says() -> None:
+    form = {"template": "order=%s result=%s"}
+    again = event("order=o1 result=retry in=20s", **form, words=["o1", "retry in=20s"])
+    later = event("order=o1 result=retry in=40s", **form, words=["o1", "retry in=40s"])
+    ended = event("order=o1 result=done mail=sent", **form, words=["o1", "done mail=sent"])
+    assert make_template(again) != make_template(ended)
+    assert make_template(again) == make_template(later)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("letter-2-2", "parcel-2-3"), ("mara@example.com", "ida@example.com"), ("k7f", "m8g")],
+)
+def test_an_id_or_an_address_is_no_other_sentence(one: str, other: str) -> None:
+    form = {"template": "sent %s"}
+    records = [event(f"sent {word}", **form, words=[word]) for word in (one, other)]
+    assert make_template(records[0]) == make_template(records[1])

@@ -198,6 +198,7 @@ class Driver(BaseDriver):
             # has, unless the application configures logs by this signal.
             sets_log_level=not signals.setup_logging.receivers,
             ends_stuck=self._has_time_limit(),
+            exhausted_error="celery.exceptions:MaxRetriesExceededError",
             limit_error=limit_error,
             timed=timed,
             broker_error="kombu.exceptions:OperationalError",

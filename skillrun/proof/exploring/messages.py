@@ -5,7 +5,7 @@ spec names it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.proof import ticks
 from skillrun.proof.exploring.run import Run
@@ -13,6 +13,15 @@ from skillrun.proof.exploring.stand import Stand
 from skillrun.proof.jobs import DIRECT, is_same_job, is_valid, read_payload
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.varied import VARIED
+
+if TYPE_CHECKING:
+    from skillrun.proof.history import Delivery
+
+
+def only_leaves_work(call: Delivery) -> bool:
+    """Whether the application's call came to its end and published nothing to the handler."""
+    failed = call.first("caller-raised") or call.first("probe-error")
+    return failed is None and not call.died and not call.retries
 
 
 class Messages(Stand):
@@ -27,6 +36,9 @@ class Messages(Stand):
         if enqueue is None:
             return self._read_message(self._run_process(run, "publish", [payload]), 0)
         self.caller = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)])
+        if self.facts.is_called and only_leaves_work(self.caller):
+            # Whoever finds what the call has left calls the handler.
+            return self._read_message(self._run_process(run, "publish", [payload]), 0)
         if enqueue.relay is None or self.caller.retries:
             return self._read_message(self.caller, 0)
         # The call leaves its job in an outbox, and the relay alone publishes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from skillrun.proof.exploring.others import Others
 from skillrun.proof.history import Delivery, Swept
 from skillrun.proof.rivals import Rivalry
 from skillrun.proof.schedule import Schedule
@@ -53,6 +54,7 @@ class Run:
     emptied: bool = False  # the broker has lost its messages
     is_outlasted: bool = False  # the delivery that stands still late has been made
     swept: list[Swept] = field(default_factory=list)
+    others: Others = field(default_factory=Others)
     # Deliveries after which this explorer's code delivers no more, see `deploying`.
     until: int | None = None
 

@@ -4,6 +4,7 @@ brings back a job that stood still.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from skillrun.proof import ticks
 from skillrun.proof.broker import list_sweeps
 from skillrun.proof.exploring.called import Called
+from skillrun.proof.exploring.others import Keys
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.history import Delivery, Event, History, Swept
 from skillrun.proof.schedule import Schedule
-from skillrun.proof.state import read_state
+from skillrun.proof.state import StateError, count, read_state
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Sweep
@@ -37,18 +39,23 @@ class _Beat:
     due: float
     wait: float
     quiet: float = 0.0  # for how long it has found nothing
+    looks: int = 0  # in that time
 
     def begin(self, now: float) -> None:
         """Lets the sweep come as often as it is declared to, beginning now: at the start, and after
         it found something.
         """
-        self.wait, self.quiet = self.sweep.every, 0.0
+        self.wait, self.quiet, self.looks = self.sweep.every, 0.0, 0
         self.due = now + self.wait
 
     def put_off(self) -> None:
-        """Lets the sweep, which has found nothing, come later each time."""
+        """Lets the sweep, which has found nothing, come later each time, and a last time when it
+        has found nothing for a day.
+        """
         self.quiet += self.wait
-        self.wait *= _GROWTH
+        self.looks += 1
+        left = max(_OLD_S - self.quiet, self.sweep.every)
+        self.wait = min(self.wait * _GROWTH, left)
         self.due += self.wait
 
     @property
@@ -56,7 +63,7 @@ class _Beat:
         """Whether the sweep has found nothing for so long, and at least twice, that it never
         will.
         """
-        return self.quiet >= _OLD_S and self.wait > self.sweep.every * _GROWTH
+        return self.quiet >= _OLD_S and self.looks > 1
 
 
 class Sweeps(Called):
@@ -128,7 +135,7 @@ class Sweeps(Called):
         anything for this job.
         """
         done_before = _count_work_done(run)
-        call = self._run_process(run, "recover", [sweep.call], job=CALLER)
+        call = self._call_sweep(run, sweep)
         failed = call.first("caller-raised")
         if failed is not None:
             note = f"recovers: {sweep.call} fails: {failed['error']}: {failed['text']}"
@@ -145,6 +152,34 @@ class Sweeps(Called):
             run.queue.append(Waiting(self.origin.messages[0], run.now, 0))
         self._drain_queue(run)
         return _count_work_done(run) > done_before
+
+    def _call_sweep(self, run: Run, sweep: Sweep) -> Delivery:
+        """Calls a sweep, and notes what it does to the rows of jobs that are not delivered."""
+        keys = self._read_keys(run)
+        queries = self.workplace.proof.state
+        before, letters_before = read_state(self.store, queries), self._count_letters(run)
+        call = self._run_process(run, "recover", [sweep.call], job=CALLER)
+        after, letters = read_state(self.store, queries), self._count_letters(run)
+        run.others.note(keys, before, after, letters - letters_before)
+        return call
+
+    def _read_keys(self, run: Run) -> Keys:
+        """By which the rows of the proof's own job are told from those of the others. None are, where a schedule
+        delivers several jobs.
+        """
+        idempotency = self.workplace.spec.idempotency
+        if idempotency is None or any(delivery.job > 0 for delivery in run.deliveries):
+            return Keys()
+        return Keys.read(self.payloads, idempotency.key)
+
+    def _count_letters(self, run: Run) -> int:
+        """How many dead letters the spec's own query counts; 0 where it has none."""
+        query = self.workplace.proof.dead_letters
+        if query is None:
+            return 0
+        with contextlib.suppress(StateError):
+            return count(self.store, self.workplace.fill_in(query)) or 0
+        return 0
 
     def _drop_effects_for_other_jobs(self, sweep: Delivery) -> Delivery:
         """A sweep's events without the effects that the sweep itself performed for other jobs."""
@@ -173,7 +208,8 @@ class Sweeps(Called):
         for call in self.learned.once.performed():
             if (call["effect"], call["key"], call["subject"]) not in performed:
                 return False
-        return read_state(self.store, self.workplace.proof.state) == self.learned.once.state
+        state = run.others.undo(read_state(self.store, self.workplace.proof.state))
+        return state == self.learned.once.state
 
 
 def _count_published(name: str, call: Delivery) -> Swept:

@@ -15,9 +15,9 @@ from skillrun.proof.reference import Reference
 _FLAG = re.compile(r"\b\w+['\"]?\s*[=:]\s*(?:true|false|yes|no)\b", re.IGNORECASE)
 # UUIDs, addresses and numbers: what differs between two records of one kind.
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
-# "retry", "gave up": an argument that makes another sentence of the same format. Names of
-# exceptions have capitals in them, ids have digits.
-_WORD = re.compile(r"[a-z]{2,}(?:[ _-][a-z]+){0,3}|[A-Z]{2,}(?:_[A-Z]+){0,3}")
+# "retry", "gave up", the beginning of "retry in=20s": an argument that makes another sentence of the
+# same format. Names of exceptions have capitals in them, ids have digits or signs behind a word.
+_WORD = re.compile(r"(?:[a-z]{2,}(?:[ _-][a-z]+){0,3}|[A-Z]{2,}(?:_[A-Z]+){0,3})(?=$|[ =:;,(])")
 # Ids that libraries make: UUIDs, digests, ULIDs.
 _MADE_ID = re.compile(
     r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b(?=[a-f]*\d)[0-9a-f]{12,}\b"
@@ -267,11 +267,16 @@ def make_template(event: Event) -> str:
     words: list[str] = []
     if event["template"] is not None and "%" in event["template"]:
         text = event["template"]
-        words += filter(_WORD.fullmatch, event["words"] or ())
-    words += filter(_WORD.fullmatch, map(str, (event["extra"] or {}).values()))
+        words += _take_words(event["words"] or ())
+    words += _take_words(map(str, (event["extra"] or {}).values()))
     flags = _FLAG.findall(f"{event['text']} {_join_extra(event)}")
     said = " ".join((*flags, *words))
     return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}|{said}"
+
+
+def _take_words(texts: Iterable[str]) -> list[str]:
+    """What each text begins with, of those that begin with words."""
+    return [found.group() for text in texts if (found := _WORD.match(text)) is not None]
 
 
 def collect_templates(deliveries: Iterable[Delivery]) -> set[str]:

@@ -216,6 +216,14 @@ def _stands_for_listed(event: Event, delivery: Delivery, reference: Reference) -
     return any(path.endswith((f"{module}.py", f"{module}/__init__.py")) for path in files)
 
 
+def _is_librarys_end(event: Event, reference: Reference) -> bool:
+    """Whether an error is the library's own word that no attempt is left: a job that waited for a
+    lock until then.
+    """
+    exhausted = reference.facts.exhausted_error
+    return bool(exhausted) and exhausted in (event["bases"] or (event["error"],))
+
+
 def _gives_up_by_itself(history: History, delivery: Delivery, reference: Reference) -> bool:
     """Whether the application ends the job by an error of its own, after what earlier deliveries
     went through: nothing failed in this one, its message does not come again, and there is a
@@ -245,7 +253,7 @@ def _judge_unlisted_errors(
             continue  # what was refused is said already
         if reference.is_listed(event, "transient") or reference.is_listed(event, "permanent"):
             continue
-        if _stands_for_listed(event, delivery, reference):
+        if _stands_for_listed(event, delivery, reference) or _is_librarys_end(event, reference):
             continue
         text = f"{event['error']}: {event['text']}{_show_place(event)}"
         said = f"{text} is in neither list of failures"

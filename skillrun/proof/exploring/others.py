@@ -1,0 +1,149 @@
+"""What the application's sweeps do to the rows of jobs that a schedule does not deliver.
+
+A sweep looks at every row. It publishes the other jobs as well, and those messages go nowhere; so
+their rows stand still, and a sweep may bury them for their age. Nothing of that is the job's doing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillrun.proof.jobs import get_field
+
+Row = Sequence[Any]
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """By which rows are told apart. `own`: for each key field the value of the job that is
+    delivered; `others`: those of the other examples.
+    """
+
+    own: tuple[str, ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()
+
+    @classmethod
+    def read(cls, payloads: Mapping[int, Any], key: Sequence[str]) -> Keys:
+        """`payloads`: by job; 0 is the one that is delivered, below it are no jobs."""
+        found = {job: _read_values(payloads[job], key) for job in payloads if job >= 0}
+        own = found.pop(0, ())
+        return cls(own, tuple(values for values in found.values() if values != own))
+
+    def find_columns(self, rows: Sequence[Row]) -> dict[int, int]:
+        """Where a query's rows have the key: place of the field -> the first column that holds its
+        value of another example, and of the own job if there is such a one.
+        """
+        found: dict[int, int] = {}
+        for place, value in enumerate(self.own):
+            known = {values[place] for values in self.others} - {value}
+            columns = [{str(row[at]) for row in rows} for at in range(_find_width(rows))]
+            telling = [at for at, cells in enumerate(columns) if not known.isdisjoint(cells)]
+            telling.sort(key=lambda at: value not in columns[at])
+            if telling:
+                found[place] = telling[0]
+        return found
+
+
+def _find_width(rows: Sequence[Row]) -> int:
+    return min(map(len, rows), default=0)
+
+
+def _read_values(payload: Any, key: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(get_field(payload, field)) for field in key)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One row of another job, in the answer of one query, before and after a sweep. None: it was
+    not there. `place`: where it stood.
+    """
+
+    query: str
+    key: tuple[str, ...]
+    before: Row | None
+    after: Row | None
+    place: int = 0
+
+
+@dataclass
+class Others:
+    """What the sweeps of one schedule have done to other jobs, in order."""
+
+    changes: list[_Change] = field(default_factory=list)
+    letters: int = 0
+
+    def note(self, keys: Keys, before: State, after: State, letters: int) -> None:
+        """Notes what one sweep has done. `letters`: how many dead letters it has added."""
+        found: list[_Change] = []
+        for query, rows in before.items():
+            rows_after = after.get(query)
+            if isinstance(rows, list) and isinstance(rows_after, list):
+                found += _compare(query, keys, rows, rows_after)
+        self.changes += found
+        jobs = {change.key for change in found}
+        self.letters += min(max(letters, 0), len(jobs))
+
+    def undo(self, state: State) -> dict[str, Any]:
+        """The answers as they would be if no sweep had touched another job's row."""
+        undone = {query: list(rows) if _is_rows(rows) else rows for query, rows in state.items()}
+        for change in reversed(self.changes):
+            rows = undone.get(change.query)
+            if not isinstance(rows, list):
+                continue
+            if change.after is None:
+                rows.insert(change.place, change.before)
+            elif change.after in rows:
+                place = rows.index(change.after)
+                rows[place : place + 1] = [] if change.before is None else [change.before]
+        return undone
+
+
+def _is_rows(rows: Any) -> bool:
+    return isinstance(rows, list)
+
+
+def _compare(query: str, keys: Keys, before: list[Row], after: list[Row]) -> Iterator[_Change]:
+    """Yields the rows of other jobs that differ between two answers of a query."""
+    if before == after or _is_one_value(before):
+        return
+    places = keys.find_columns([*before, *after])
+    own = tuple(keys.own[place] for place in places)
+    columns = tuple(places.values())
+    gone, come = _subtract(before, after), _subtract(after, before)
+    for row in gone:
+        key = _read_key(row, columns)
+        if key == own:
+            continue
+        later = next((one for one in come if _read_key(one, columns) == key), None)
+        if later is not None:
+            come.remove(later)
+        yield _Change(query, key, row, later, before.index(row))
+    for row in come:
+        key = _read_key(row, columns)
+        if key != own:
+            yield _Change(query, key, None, row)
+
+
+def _is_one_value(rows: list[Row]) -> bool:
+    """Whether a query answers with a number or a word: it may be anybody's."""
+    return len(rows) == 1 and len(rows[0]) == 1
+
+
+def _read_key(row: Row, columns: Sequence[int]) -> tuple[str, ...]:
+    return tuple(str(row[column]) for column in columns)
+
+
+def _subtract(rows: list[Row], others: list[Row]) -> list[Row]:
+    """The rows that are not among the others, each as often as it is missing there."""
+    missing = Counter(map(repr, others))
+    found: list[Row] = []
+    for row in rows:
+        if missing[repr(row)] > 0:
+            missing[repr(row)] -= 1
+        else:
+            found.append(row)
+    return found
