@@ -37,19 +37,18 @@ class Keys:
         """Where a query's rows have the key: place of the field -> the first column that holds its
         value of another example, and of the own job if there is such a one.
         """
+        columns = [set(map(str, cells)) for cells in zip(*rows, strict=False)]
         found: dict[int, int] = {}
         for place, value in enumerate(self.own):
             known = {values[place] for values in self.others} - {value}
-            columns = [{str(row[at]) for row in rows} for at in range(_find_width(rows))]
-            telling = [at for at, cells in enumerate(columns) if not known.isdisjoint(cells)]
-            telling.sort(key=lambda at: value not in columns[at])
-            if telling:
-                found[place] = telling[0]
+            for column, cells in enumerate(columns):
+                if known.isdisjoint(cells):
+                    continue
+                found.setdefault(place, column)
+                if value in cells:
+                    found[place] = column
+                    break
         return found
-
-
-def _find_width(rows: Sequence[Row]) -> int:
-    return min(map(len, rows), default=0)
 
 
 def _read_values(payload: Any, key: Sequence[str]) -> tuple[str, ...]:
@@ -67,6 +66,20 @@ class _Change:
     before: Row | None
     after: Row | None
     place: int = 0
+
+    def undo(self, rows: list[Row]) -> list[Row]:
+        """The query's rows without this change; as they are where somebody else has changed that
+        row since.
+        """
+        place = self.place
+        if self.after is not None:
+            if self.after not in rows:
+                return rows
+            place = rows.index(self.after)
+            rows = [*rows[:place], *rows[place + 1 :]]
+        if self.before is None:
+            return rows
+        return [*rows[:place], self.before, *rows[place:]]
 
 
 @dataclass
@@ -89,21 +102,12 @@ class Others:
 
     def undo(self, state: State) -> dict[str, Any]:
         """The answers as they would be if no sweep had touched another job's row."""
-        undone = {query: list(rows) if _is_rows(rows) else rows for query, rows in state.items()}
+        undone = dict(state)
         for change in reversed(self.changes):
             rows = undone.get(change.query)
-            if not isinstance(rows, list):
-                continue
-            if change.after is None:
-                rows.insert(change.place, change.before)
-            elif change.after in rows:
-                place = rows.index(change.after)
-                rows[place : place + 1] = [] if change.before is None else [change.before]
+            if isinstance(rows, list):
+                undone[change.query] = change.undo(rows)
         return undone
-
-
-def _is_rows(rows: Any) -> bool:
-    return isinstance(rows, list)
 
 
 def _compare(query: str, keys: Keys, before: list[Row], after: list[Row]) -> Iterator[_Change]:
@@ -118,14 +122,20 @@ def _compare(query: str, keys: Keys, before: list[Row], after: list[Row]) -> Ite
         key = _read_key(row, columns)
         if key == own:
             continue
-        later = next((one for one in come if _read_key(one, columns) == key), None)
-        if later is not None:
-            come.remove(later)
+        later = _take_row(come, columns, key)
         yield _Change(query, key, row, later, before.index(row))
     for row in come:
         key = _read_key(row, columns)
         if key != own:
             yield _Change(query, key, None, row)
+
+
+def _take_row(rows: list[Row], columns: Sequence[int], key: tuple[str, ...]) -> Row | None:
+    """Takes the first row with a key out of the rows; None where there is none."""
+    for place, row in enumerate(rows):
+        if _read_key(row, columns) == key:
+            return rows.pop(place)
+    return None
 
 
 def _is_one_value(rows: list[Row]) -> bool:

@@ -164,8 +164,8 @@ class Sweeps(Called):
         return call
 
     def _read_keys(self, run: Run) -> Keys:
-        """By which the rows of the proof's own job are told from those of the others. None are, where a schedule
-        delivers several jobs.
+        """By which the rows of the proof's own job are told from those of the others. None are,
+        where a schedule delivers several jobs.
         """
         idempotency = self.workplace.spec.idempotency
         if idempotency is None or any(delivery.job > 0 for delivery in run.deliveries):
