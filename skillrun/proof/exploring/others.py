@@ -29,9 +29,12 @@ class Keys:
     @classmethod
     def read(cls, payloads: Mapping[int, Any], key: Sequence[str]) -> Keys:
         """`payloads`: by job; 0 is the one that is delivered, below it are no jobs."""
-        found = {job: _read_values(payloads[job], key) for job in payloads if job >= 0}
-        own = found.pop(0, ())
-        return cls(own, tuple(values for values in found.values() if values != own))
+        own = _read_values(payloads.get(0), key)
+        others: list[tuple[str, ...]] = []
+        for job, payload in payloads.items():
+            if job > 0:
+                others.append(_read_values(payload, key))
+        return cls(own, tuple(others))
 
     def find_columns(self, rows: Sequence[Row]) -> dict[int, int]:
         """Where a query's rows have the key: place of the field -> the first column that holds its
