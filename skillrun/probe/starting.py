@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import itertools
+import logging
 import os
 import re
 import signal
@@ -107,8 +108,9 @@ def begin_by_command(ways: Ways, commands: Sequence[Sequence[str]], root: str) -
 
     Raises nothing: what cannot be begun here is left, and the job is imported by itself.
     """
-    for words in commands:
-        command = " ".join(words)
+    for said in commands:
+        command = " ".join(said)
+        words = [os.path.expandvars(word) for word in said]  # as the shell that starts it does
         program = os.path.basename(words[0])
         for importer in ways.importers:
             if importer.program == program and _import_named(importer, words[1:], root):
@@ -283,6 +285,8 @@ def _run_until_it_waits(entries: Sequence[str], run: Any, words: Sequence[str]) 
     """The object on which an entry was called; None where that never happened."""
     argv, path = sys.argv, list(sys.path)
     main = sys.modules["__main__"]
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
     sys.argv = [word for word in words if not _PYTHON.fullmatch(os.path.basename(word))]
     if sys.argv[:1] == ["-m"]:
         sys.argv = sys.argv[1:]
@@ -292,6 +296,10 @@ def _run_until_it_waits(entries: Sequence[str], run: Any, words: Sequence[str]) 
     except _Waits as reached:
         return reached.worker
     except (Exception, SystemExit, _TakesTooLong):
+        # `logging.error` gives the root logger a handler, and the application's own
+        # `basicConfig` does nothing then.
+        root.setLevel(level)
+        root.handlers[:] = handlers
         return None
     finally:
         sys.argv, sys.path[:], sys.modules["__main__"] = argv, path, main

@@ -64,12 +64,13 @@ FILES = {
 }
 
 
-def begin(folder: Path, library: str, *commands: str) -> str:
+def begin(folder: Path, library: str, *commands: str, then: str = "") -> str:
     helpers.write_files(folder, FILES)
     words = [command.split() for command in commands]
     roots = os.pathsep.join((str(folder), str(Path(__file__).resolve().parents[2])))
+    code = BEGIN.format(library=library, commands=words, root=str(folder)) + then
     done = subprocess.run(
-        [sys.executable, "-c", BEGIN.format(library=library, commands=words, root=str(folder))],
+        [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": roots},
         capture_output=True,
         text=True,
@@ -105,6 +106,29 @@ def test_only_the_option_of_an_app_names_a_module(tmp_path: Path) -> None:
     said = begin(tmp_path, "celery", "celery -A shop.jobs:app worker -Q high")
     assert '["shop", "shop.jobs"]' in said
     assert begin(tmp_path, "celery", "celery worker shop.jobs") == '[null, "NoneType", [], 0]'
+
+
+@pytest.mark.real
+def test_a_variable_stands_for_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the shell that starts the worker: rq takes `$QUEUE_URL` for no address."""
+    monkeypatch.setenv("QUEUE_URL", "redis://localhost:1/0")
+    monkeypatch.setenv("SHOP_SCRIPT", "worker.py")
+    said = begin(tmp_path, "rq", "python $SHOP_SCRIPT --url ${QUEUE_URL}")
+    assert said.startswith('["python $SHOP_SCRIPT --url ${QUEUE_URL}", "HouseWorker"')
+
+
+FAILING = "import logging, rq\n\nlogging.error('no broker')\nraise SystemExit(rq.Worker)\n"
+
+
+@pytest.mark.real
+def test_a_worker_that_cannot_begin_leaves_the_logs_alone(tmp_path: Path) -> None:
+    """Else the application's own `basicConfig` comes too late, and none of its records is
+    heard.
+    """
+    (tmp_path / "failing.py").write_text(FAILING)
+    asked = "\nprint(logging.getLogger().handlers, logging.getLogger().level)"
+    said = begin(tmp_path, "rq", "python failing.py", then=asked)
+    assert said.endswith("[] 30")
 
 
 def test_a_line_may_have_several_commands() -> None:
