@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from skillrun.repo.called_scripts import read_called
 from skillrun.repo.ci import ci_offers
 from skillrun.repo.commands import CommandFact, Commands
 from skillrun.repo.declared import command_fact, line_with, text_of
@@ -48,7 +49,11 @@ _TASK_LINE = re.compile(r"(?m)^[ ]*-[ ]+(?!\w+:)(.*?)(?:[ ]*\{\{[^}]*\}\})*[ ]*$
 _TASK_COMMAND = re.compile(r"(?m)^[ ]*(?:-|cmds?:)[ ]+(?:cmd:[ ]*)?(.*)$")
 _TEMPLATE = re.compile(r"\{\{\.([A-Za-z_]\w*)\}\}")
 _KEY = re.compile(r"(?m)(?:^[ ]*-?|[{,])[ ]*([A-Za-z_]\w*):")
-_REQUIRES = re.compile(r"(?m)^[ ]+requires:")
+# `requires: {vars: [A]}`, or `requires:` with `vars:` and its members below.
+_REQUIRES = re.compile(
+    r"(?m)^[ ]+requires:[ ]*(?:\{[ ]*)?(?:\n[ ]+)?vars:[ ]*(\[[^\]]*\]|(?:\n[ ]+-.*)+|)"
+)
+_NAME = re.compile(r"(?<=[\s\[,{])(?!(?:name|enum)\s*:)([A-Za-z_]\w*)(?=\s*(?:[,\]}\n]|$))")
 _OTHER_FILES = re.compile(r"(?m)^[ ]*(?:dotenv|includes):")
 _SET_BY_TASK = frozenset(
     {
@@ -84,7 +89,10 @@ def find_commands(tree: Tree, languages: tuple[str, ...] = ()) -> Commands:
 def list_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """Every declared command whose purpose is plain from its name or from what it runs."""
     for offer in _declared_offers(tree, languages):
-        if resets_database(f"{offer.fact.command}\n{offer.fact.runs}") or _mends(offer):
+        called = read_called(tree, f"{offer.fact.command}\n{offer.fact.runs}")
+        if resets_database(f"{offer.fact.command}\n{offer.fact.runs}\n{called}"):
+            continue
+        if _mends(offer, called):
             continue
         yield offer
         if offer.kind == "lint" and checks_types(offer.fact.runs):
@@ -93,13 +101,13 @@ def list_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
             yield replace(offer, kind="test", source=Source.INSIDE)
 
 
-def _mends(offer: Offer) -> bool:
-    """Whether a check changes the files. Of pre-commit, hooks are no command lines, and those that
-    mend fail where they do.
+def _mends(offer: Offer, called: str) -> bool:
+    """Whether a check, or a script that it calls, changes the files. Of pre-commit, hooks are no
+    command lines, and those that mend fail where they do.
     """
     if offer.source is Source.PRE_COMMIT or offer.kind == "build":
         return False
-    return changes_files(offer.fact.runs)
+    return changes_files(f"{offer.fact.runs}\n{called}")
 
 
 def _declared_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
@@ -173,8 +181,11 @@ def _needs_unset(block: str, text: str) -> bool:
     """Whether a task of a Taskfile needs a variable that nothing in the file sets. With `dotenv:`
     another file may set any.
     """
-    if _REQUIRES.search(block):
-        return True
+    if required := _REQUIRES.search(block):
+        # A requirement that the file itself meets asks nobody.
+        without = text.replace(required[0], "")
+        if not required[1] or set(_NAME.findall(required[1])) - {*_KEY.findall(without)}:
+            return True
     if _OTHER_FILES.search(text):
         return False
     known = {*_KEY.findall(text), *_SET_BY_TASK}
@@ -221,13 +232,16 @@ def _offer_unnamed(
 
 
 def _runs_as_it_is(recipe: Recipe, kind: str, recipes: Mapping[str, Recipe]) -> bool:
-    """Neither it nor a recipe that it needs first asks for a variable that nothing sets, or, of a
-    check, changes the files.
+    """Neither it nor a recipe that it needs first asks for a variable that nothing sets, throws a
+    database away, or, of a check, changes the files.
     """
-    called = [recipe, *_list_needed(recipe, recipes)]
-    if any(one.unset for one in called):
-        return False
-    return kind == "build" or not any(changes_files("\n".join(one.lines)) for one in called)
+    for one in (recipe, *_list_needed(recipe, recipes)):
+        lines = "\n".join(one.lines)
+        if one.unset or resets_database(lines):
+            return False
+        if kind != "build" and changes_files(lines):
+            return False
+    return True
 
 
 def _list_needed(recipe: Recipe, recipes: Mapping[str, Recipe]) -> list[Recipe]:
@@ -343,7 +357,10 @@ def _kind_of_script(name: str) -> tuple[str, int] | None:
 def _start_script(tree: Tree, path: str, text: str) -> str:
     """The command that starts a script: by its shell where it may not be run itself."""
     if not os.access(tree.root / path, os.X_OK):
-        return f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
+        shell = "sh"
+        if "bash" in text.partition("\n")[0]:
+            shell = "bash"
+        return f"{shell} {path}"
     if "/" not in path:
         return f"./{path}"
     return path

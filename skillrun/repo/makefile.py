@@ -38,7 +38,8 @@ _EVALUATED = re.compile(r"\$[({]eval\b")
 _EMPTY_RECIPE = "exit 0"
 _DOUBLE_COLON = re.compile(r"^[^:=]*::(?![:=])")
 # `ifndef DB_HOST`, and `$(error ...)` in the line below it.
-_STOPS_MAKE = re.compile(r"(?m)^[ \t]*ifndef[ ]+([\w.-]+)[ \t]*\n([ \t]*)(\$[({]error\b.*)$")
+_IF_NOT_SET = re.compile(r"[ \t]*ifndef[ ]+([\w.-]+)[ \t]*$")
+_ERROR = re.compile(r"([ \t]*)(\$[({]error\b.*)$")
 _INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
 _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
 _JUST_RECIPE = re.compile(r"^@?([\w-]+)((?:\s+[^:=]+|\s+\w+=\S+)*)\s*:(?!=)\s*(.*)$")
@@ -101,13 +102,20 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
 
 def _note_stops(text: str, variables: dict[str, str]) -> None:
     """Notes under `_STOPS` the names without which make ends, and under `_STOPS` with a recipe's
-    line, `$(error ...)`, those without which a recipe that has the line does.
+    line, `$(error ...)`, those without which a recipe that has the line does. Within another
+    condition make may never come to the line.
     """
-    for name, indent, line in _STOPS_MAKE.findall(text):
-        key = _STOPS
-        if indent.startswith("\t"):
-            key = f"{_STOPS} {line.strip()}"
-        variables[key] = f"{variables.get(key, '')} {name}"
+    depth = 0
+    lines = text.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        needed, stops = _IF_NOT_SET.match(line), _ERROR.match(following)
+        if needed and stops and depth == 0:
+            key = _STOPS
+            if stops[1].startswith("\t"):
+                key = f"{_STOPS} {stops[2].strip()}"
+            variables[key] = f"{variables.get(key, '')} {needed[1]}"
+        # A tab before a condition is skipped where no rule is open.
+        depth += _count_condition(line.replace("\t", " "))
 
 
 def _read_make(

@@ -26,7 +26,12 @@ _BUILDS = (
     "prod",
 )
 _CALLED = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?:run\s+)?([\w:.-]+)(?:\s+--.*)?")
-_SET_BY_NPM = re.compile(r"npm_|INIT_CWD$|NODE_OPTIONS$")
+# Of its options npm sets those that have a default; any other is what somebody says: `--name=x`.
+_SET_BY_NPM = re.compile(
+    r"npm_(?!config_)|INIT_CWD$|NODE_OPTIONS$|NODE$"
+    r"|npm_config_(?:cache|globalconfig|global_prefix|init_module|local_prefix|node_gyp|noproxy"
+    r"|npm_version|prefix|registry|user_agent|userconfig)$"
+)
 # Scripts that call scripts.
 _DEEP = 3
 
@@ -61,30 +66,36 @@ def _script_offers(
         # `npm init` writes a test that says so where there is none.
         if not named or not isinstance(runs, str) or "no test specified" in runs:
             continue
-        if any(not _SET_BY_NPM.match(name) for name in unset_variables(runs)):
+        whole = _read_script_text(scripts, script)
+        if any(not _SET_BY_NPM.match(name) for name in unset_variables(whole)):
             continue
         if main or not folder or named[0] == "build":
             known = command_fact(
                 _spell_command(manager, folder, script),
                 path,
                 line_with(tree, path, f'"{script}"'),
-                _read_script_text(scripts, script),
+                whole,
             )
             yield Offer(named[0], known, source, named[1])
 
 
 def _read_script_text(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
-    """A script's text, and below it those of the scripts that it calls."""
+    """A script's text, and below it those of the scripts that it calls and of its hooks: npm runs
+    `pretest` and `posttest` with `test`.
+    """
     text = scripts.get(name)
     if not isinstance(text, str):
         return ""
     if not depth:
         return text
-    texts = [text]
+    below = [f"pre{name}", f"post{name}"]
     for part in commands_in(text):
         found = _CALLED.fullmatch(part)
         if found and found[1] != name:
-            texts.append(_read_script_text(scripts, found[1], depth - 1))
+            below.append(found[1])
+    texts = [text]
+    for other in below:
+        texts.append(_read_script_text(scripts, other, depth - 1))
     return "\n".join(filter(None, texts))
 
 

@@ -31,6 +31,8 @@ _NOX = ("nox.session", "session", "nox_uv.session")
 _INVOKE = ("task", "invoke.task")
 # How tox and hatch write a variable that may be unset; `{env:HOST:localhost}` may not.
 _ENV = re.compile(r"\{env:([A-Za-z_]\w*)\}")
+# `DB_HOST=a` and `export DB_HOST=a` of a file `.env`.
+_SET_IN_FILE = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=")
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,20 @@ def _is_unset(node: ast.Subscript, text: str) -> bool:
 
 
 def _takes_argument(node: ast.FunctionDef) -> bool:
-    """Whether an invoke task has a parameter without a default; the first is the context."""
-    return len(node.args.args) - 1 > len(node.args.defaults)
+    """Whether an invoke task has a parameter that must be given: one without a default that is no
+    list or count (`iterable=`, `incrementable=`), of those that `positional=` names if it does. The
+    first is the context.
+    """
+    count = len(node.args.args) - len(node.args.defaults)
+    needed = {one.arg for one in node.args.args[1:count]}
+    for decorator in node.decorator_list:
+        for keyword in getattr(decorator, "keywords", ()):
+            names = {one.value for one in find_nodes(keyword.value, ast.Constant)}
+            if keyword.arg in ("iterable", "incrementable"):
+                needed -= names
+            elif keyword.arg == "positional":
+                needed &= names
+    return bool(needed)
 
 
 def _runs_with_unset(node: ast.FunctionDef) -> bool:
@@ -157,6 +171,8 @@ def _tox_offers(tree: Tree) -> Iterator[Offer]:
     ):
         if isinstance(text, str) and (environments := _tox_environments(text)):
             known = frozenset(_SET_BY_TOX.findall(text)) | _TOX_SETS
+            if _TOX_READS_FILE.search(text):
+                known |= frozenset(_ENV.findall(text))
             line = line_with(tree, path, "[testenv")
             yield from _environment_offers(path, environments, line, known)
     if native := table_at(pyproject, "env"):
@@ -165,6 +181,9 @@ def _tox_offers(tree: Tree) -> Iterator[Offer]:
         for name in native:
             commands[name] = shell_lines(table_at(native, name).get("commands", ""))
             shared |= table_at(native, name, "set_env").keys()
+        # `set_env = {file = "test.env"}`
+        if "file" in shared:
+            shared |= set(_ENV.findall("\n".join(commands.values())))
         line = line_with(tree, "pyproject.toml", "tool.tox")
         yield from _environment_offers(
             "pyproject.toml", commands, line, frozenset(shared) | _TOX_SETS
@@ -186,7 +205,12 @@ def _tox_environments(text: str) -> dict[str, str]:
 
 # `setenv = DB_HOST = localhost`, and the lines below it.
 _TOX_SETS = frozenset({"TOX_ENV_NAME", "TOX_ENV_DIR", "TOX_WORK_DIR", "VIRTUAL_ENV"})
-_SET_BY_TOX = re.compile(r"(?m)^(?:set_?env\s*=)?\s*([A-Za-z_]\w*)\s*=")
+# `py311,py312: DB_HOST = a` holds for some environments, which is taken for set.
+_SET_BY_TOX = re.compile(
+    r"(?m)^(?:set_?env\s*=)?[ \t]*(?:[\w.!,{}-]+:[ \t]+)?([A-Za-z_]\w*)[ \t]*="
+)
+# `setenv = file|test.env`: what a file sets, nobody knows here.
+_TOX_READS_FILE = re.compile(r"(?m)^(?:set_?env\s*=)?[ \t]*file\|")
 
 
 def _environment_offers(
@@ -225,7 +249,9 @@ def _declared_tasks(tree: Tree) -> Iterator[_Task]:
     for runner, table, variables in tables:
         yield from _task_table("pyproject.toml", tree, runner, table, variables)
     pipfile = table_at(toml_of(tree, "Pipfile"), "scripts")
-    yield from _task_table("Pipfile", tree, "pipenv run", pipfile, {})
+    # pipenv reads the file beside its Pipfile, where the repository has one.
+    beside = dict.fromkeys(_SET_IN_FILE.findall(text_of(tree, ".env") or ""))
+    yield from _task_table("Pipfile", tree, "pipenv run", pipfile, beside)
     for name, value in scripts_of(tree, "composer.json").items():
         # `composer check` and the like may be commands of composer itself: only `run` always means
         # the script.

@@ -6,6 +6,8 @@ import posixpath
 import re
 from collections.abc import Collection, Container, Iterable, Iterator
 
+from skillrun.repo.always_run import list_always_run
+
 _OPTIONS = r"(?:\s+-{1,2}[\w-]+(?:=\S+)?)*"
 _PREFIX = re.compile(
     r"(?:"
@@ -75,7 +77,8 @@ _MENDS = re.compile(
     r"|\brubocop\b.*\s-[aAx](?=\s|$)|\bstandardrb\b.*\s--fix|\bprettier\b.*\s-w(?=\s|$)"
     r"|\bphp-cs-fixer\s+fix\b(?!.*--dry-run)|(?:^[\s@]*|bin/|\b(?:sail|exec|php)\s+)pint(?=\s|$)(?!.*--test)"
     r"|\b(?:gofmt|gofumpt|goimports|shfmt)\b.*\s-w(?=\s|$)|\bclang-format\b.*\s-i(?=\s|$)"
-    r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-i(?=\s|$)"
+    # Its letters may stand together: `autopep8 -ir`.
+    r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-[a-z]*i[a-z]*(?=\s|$)"
     r"|\bspotless:apply\b|\bspotlessApply\b|\bktlintFormat\b|\bktlint\b.*\s-F(?=\s|$)"
     r"|\b(?:sqlfluff|markdownlint(?:-cli2)?)\s+fix\b|\b(?:codespell|erlfmt"
     r"|buf\s+format)\b.*\s-w(?=\s|$)"
@@ -387,8 +390,8 @@ def unset_in_script(lines: list[str]) -> list[str]:
     text = "\n".join(lines)
     if _READS_FILE.search(text):
         return []
-    # `: "${DB_HOST:?not set}"` ends the script, wherever it stands.
-    names = _ENDS_IF_UNSET.findall(text)
+    # `: "${DB_HOST:?not set}"` ends the script, where it comes to that line.
+    names = _ENDS_IF_UNSET.findall("\n".join(list_always_run(lines)))
     for line in lines:
         if find_purpose(line):
             names += unset_variables(line)
@@ -450,7 +453,7 @@ def needed_variables(lines: Iterable[str], known: Container[str] = ()) -> list[s
     for line in commands_in(text):
         if _ASKS.match(line):
             continue
-        for name in _variables_needed_by(line):
+        for name in (*_variables_needed_by(line), *_ENDS_IF_UNSET.findall(line)):
             is_set = name in known or name in ALWAYS_SET or _sets_variable(text, name)
             if not is_set and name not in needed:
                 needed.append(name)

@@ -166,6 +166,64 @@ DECLARED = {
         "#!/bin/sh\n: ${DB_HOST:=a}\npytest\n",
         "sh scripts/test.sh",
     ),
+    "script, in a function that it calls": (
+        "scripts/test.sh",
+        "#!/bin/sh\nmain() {\n  : ${DB_HOST:?not set}\n  pytest\n}\nmain\n",
+        "#!/bin/sh\ndeploy() {\n  : ${DB_HOST:?not set}\n}\npytest\n",
+        "sh scripts/test.sh",
+    ),
+    "make, the shell ends": (
+        "Makefile",
+        "test:\n\tpytest --dsn $${DB_HOST:?not set}\n",
+        "test:\n\tDB_HOST=a pytest --dsn $${DB_HOST:?not set}\n",
+        "make test",
+    ),
+    "Taskfile, required and not given": (
+        "Taskfile.yml",
+        (
+            "version: 3\nvars:\n  B: b\ntasks:\n  test:\n    requires:\n      vars:\n"
+            "        - A\n    cmds:\n      - pytest {{.A}}\n"
+        ),
+        (
+            "version: 3\nvars:\n  A: a\ntasks:\n  test:\n    requires:\n      vars:\n"
+            "        - name: A\n    cmds:\n      - pytest {{.A}}\n"
+        ),
+        "task test",
+    ),
+    "Taskfile, required and given beside it": (
+        "Taskfile.yml",
+        "version: 3\ntasks:\n  test:\n    requires: {vars: [A, B]}\n    vars: {A: a}\n"
+        "    cmds:\n      - pytest {{.A}}\n",
+        "version: 3\ntasks:\n  test:\n    vars: {A: a, B: b}\n    requires: {vars: [A, B]}\n"
+        "    cmds:\n      - pytest {{.A}}\n",
+        "task test",
+    ),
+    "invoke, an argument of several": (
+        "tasks.py",
+        "from invoke import task\n@task(iterable=['paths'])\ndef test(c, host, paths):\n"
+        "    c.run('pytest')\n",
+        "from invoke import task\n@task(iterable=['paths'], incrementable=['verbose'])\n"
+        "def test(c, paths, verbose):\n    c.run('pytest')\n",
+        "inv test",
+    ),
+    "invoke, a positional argument": (
+        "tasks.py",
+        "from invoke import task\n@task(positional=['host'])\ndef test(c, host):\n    c.run('pytest')\n",
+        "from invoke import task\n@task(positional=[])\ndef test(c, host):\n    c.run('pytest')\n",
+        "inv test",
+    ),
+    "tox, for some environments": (
+        "tox.ini",
+        "[testenv]\nsetenv =\n    py312: HOST = a\ncommands = pytest --host {env:DB_HOST}\n",
+        "[testenv]\nsetenv =\n    py311,py312: DB_HOST = a\ncommands = pytest --host {env:DB_HOST}\n",
+        "tox",
+    ),
+    "tox, a file": (
+        "tox.ini",
+        "[testenv]\ndescription = file\ncommands = pytest --host {env:DB_HOST}\n",
+        "[testenv]\nsetenv = file|test.env\ncommands = pytest --host {env:DB_HOST}\n",
+        "tox",
+    ),
     "script, an argument": (
         "scripts/test.sh",
         "#!/bin/sh\npytest -k $1\n",
@@ -212,6 +270,21 @@ GUARDED = {
         '#!/bin/sh\nif [ -n "$1" ]; then\n  pytest -k $1\nelse\n  pytest\nfi\n',
         "sh scripts/test.sh",
     ),
+    "script, only where it deploys": (
+        "scripts/test.sh",
+        '#!/bin/sh\nif [ "$1" = deploy ]; then\n  : "${KEY:?not set}"\n  put\nfi\npytest\n',
+        "sh scripts/test.sh",
+    ),
+    "script, only where it deploys, in a line": (
+        "scripts/test.sh",
+        '#!/bin/sh\nif [ -n "$CI" ]; then : "${KEY:?not set}"; fi\npytest\n',
+        "sh scripts/test.sh",
+    ),
+    "make, that stops in one case": (
+        "Makefile",
+        "ifeq ($(MODE),deploy)\nifndef KEY\n$(error KEY is not set)\nendif\nendif\ntest:\n\tpytest\n",
+        "make test",
+    ),
     "script, with a file if there is one": (
         "scripts/test.sh",
         "#!/bin/sh\n[ -f .env ] && . ./.env\npytest --host=$DB_HOST\n",
@@ -224,3 +297,20 @@ GUARDED = {
 def test_what_is_guarded_or_always_set_is_taken(tmp_path: Path, name: str) -> None:
     path, text, command = GUARDED[name]
     check_finds(tmp_path / "guarded", {path: text}, test=command)
+
+
+def test_pipenv_reads_the_file_that_lies_beside_its_pipfile(tmp_path: Path) -> None:
+    files = {"Pipfile": "[scripts]\ntest = 'pytest --host $DB_HOST'\n", ".env": "DB_HOST=a\n"}
+    check_finds(tmp_path / "set", files, test="pipenv run test")
+    check_finds(tmp_path / "another", files | {".env": "HOST=a\n"})
+
+
+NPM = '{"scripts": {"test": "jest -t $%s"}}'
+
+
+def test_what_npm_sets_itself_needs_nobody(tmp_path: Path) -> None:
+    javascript = {"src/a.js": "let x;\n" * 99, "requirements.txt": "", "app/main.py": ""}
+    files = javascript | {"package.json": NPM % "npm_package_name"}
+    check_finds(tmp_path / "package", files, test="npm test")
+    # What somebody says on the command line: `npm test --name=x`.
+    check_finds(tmp_path / "option", javascript | {"package.json": NPM % "npm_config_name"})
