@@ -5,6 +5,7 @@ those of a function that nobody calls.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # `deploy() {` and `function deploy {`.
 _FUNCTION = re.compile(r"(?:function\s+)?([\w-]+)\s*(?:\(\s*\))?\s*\{(.*)$")
@@ -20,22 +21,30 @@ _ASKS_FIRST = re.compile(r"(?:\[|test\s)")
 def list_always_run(lines: list[str]) -> list[str]:
     """The lines of a script that run in every case, those of functions that it calls among them."""
     bodies: dict[str, list[str]] = {"": []}
-    function, depth = "", 0
-    for line in map(str.strip, lines):
-        if depth == 0 and not function and (name := _name_function(line)):
-            function = name
-            bodies[function] = [_FUNCTION.sub(r"\2", line).removesuffix("}")]
-            if line.endswith("}"):
-                function = ""
-        elif depth == 0 and line == "}":
+    function = ""
+    for line in _leave_out_branches(lines):
+        name = _name_function(line)
+        if name and not function:
+            bodies[name] = [_FUNCTION.sub(r"\2", line).removesuffix("}")]
+            if not line.endswith("}"):
+                function = name
+        elif line == "}":
             function = ""
-        elif _CLOSES.match(line):
+        else:
+            bodies[function].append(line)
+    return _follow_calls("", bodies, set())
+
+
+def _leave_out_branches(lines: list[str]) -> Iterator[str]:
+    """The lines outside of branches and loops, without those that ask before they do something."""
+    depth = 0
+    for line in map(str.strip, lines):
+        if _CLOSES.match(line):
             depth -= 1
         elif _OPENS.match(line):
             depth += not _CLOSED_ON_ITS_LINE.search(line)
         elif depth == 0 and not _ASKS_FIRST.match(line):
-            bodies[function].append(line)
-    return _follow_calls("", bodies, set())
+            yield line
 
 
 def _name_function(line: str) -> str:

@@ -384,49 +384,58 @@ def _hook_offers(tree: Tree) -> Iterator[Offer]:
     path = ".pre-commit-config.yaml"
     text = text_of(tree, path) or ""
     hooks = list(_HOOK.finditer(text))
-    for hook, following in zip(hooks, [*hooks[1:], None], strict=False):
-        line = text.count("\n", 0, hook.start(1)) + 1
+    ends = [hook.start() for hook in hooks[1:]]
+    for hook, end in zip(hooks, [*ends, None], strict=False):
         if _TYPE_HOOKS.fullmatch(hook[1]):
-            settings = text[hook.end() : following.start() if following else None]
-            runs = "\n".join(
-                [hook[1], *(found[1].strip() for found in _HOOK_RUNS.finditer(settings))]
-            )
+            line = text.count("\n", 0, hook.start(1)) + 1
+            runs = [hook[1]]
+            for found in _HOOK_RUNS.finditer(text[hook.end() : end]):
+                runs.append(found[1].strip())
             command = f"pre-commit run {hook[1]} --all-files"
-            yield Offer("typecheck", command_fact(command, path, line, runs), Source.PRE_COMMIT)
+            fact = command_fact(command, path, line, "\n".join(runs))
+            yield Offer("typecheck", fact, Source.PRE_COMMIT)
         elif _LINT_HOOKS.search(hook[1]):
-            runs = " ".join(one[1] for one in hooks)
-            yield Offer(
-                "lint", command_fact("pre-commit run --all-files", path, 1, runs), Source.PRE_COMMIT
-            )
+            runs = [one[1] for one in hooks]
+            fact = command_fact("pre-commit run --all-files", path, 1, " ".join(runs))
+            yield Offer("lint", fact, Source.PRE_COMMIT)
+    yield from _trunk_offers(tree)
+
+
+def _trunk_offers(tree: Tree) -> Iterator[Offer]:
     for path in (".trunk/trunk.yaml", ".trunk/trunk.yml"):
-        enabled = re.search(r"(?m)^lint:", text_of(tree, path) or "")
-        if enabled:
+        if re.search(r"(?m)^lint:", text_of(tree, path) or ""):
             line = line_with(tree, path, "lint:")
-            yield Offer(
-                "lint",
-                command_fact("trunk check --all", path, line, "trunk check"),
-                Source.PRE_COMMIT,
-            )
+            fact = command_fact("trunk check --all", path, line, "trunk check")
+            yield Offer("lint", fact, Source.PRE_COMMIT)
 
 
 def _note_offers(tree: Tree) -> Iterator[Offer]:
     """Commands in code spans and code blocks of the notes to agents."""
     for path in sorted(_NOTES.intersection(tree.files)):
-        fenced, folder = False, ""
-        for number, line in enumerate((text_of(tree, path) or "").splitlines(), 1):
-            if line.lstrip().startswith("```"):
-                fenced, folder = not fenced, ""
-                continue
-            for code in [line.strip()] if fenced else re.findall(r"`([^`]+)`", line):
-                command = re.split(r"\s+#", code)[0].strip()
-                kind = find_purpose(command)
-                if kind and _is_whole_command(command):
-                    whole = command
-                    if folder not in ("", "."):
-                        whole = f"cd {folder} && {command.removeprefix('$ ')}"
-                    yield Offer(kind, command_fact(whole, path, number, command), Source.NOTES)
-            if fenced:
-                folder = moved_to(folder, line.strip().removeprefix("$ "))
+        for number, code, folder in _list_code(text_of(tree, path) or ""):
+            command = re.split(r"\s+#", code)[0].strip()
+            kind = find_purpose(command)
+            if kind and _is_whole_command(command):
+                whole = command
+                if folder not in ("", "."):
+                    whole = f"cd {folder} && {command.removeprefix('$ ')}"
+                yield Offer(kind, command_fact(whole, path, number, command), Source.NOTES)
+
+
+def _list_code(text: str) -> Iterator[tuple[int, str, str]]:
+    """(line, code, the folder that the lines of its block have gone to) of each code span and each
+    line of a code block.
+    """
+    is_block, folder = False, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            is_block, folder = not is_block, ""
+        elif is_block:
+            yield number, line.strip(), folder
+            folder = moved_to(folder, line.strip().removeprefix("$ "))
+        else:
+            for code in re.findall(r"`([^`]+)`", line):
+                yield number, code, ""
 
 
 def _is_whole_command(command: str) -> bool:

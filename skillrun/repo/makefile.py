@@ -49,6 +49,8 @@ _JUST_PARAMETER = re.compile(r"\$([A-Za-z_]\w*)(?=[^:\n]*:)")
 _JUST_ENV = re.compile(r"\{\{\s*env(?:_var)?\(\s*['\"](\w+)['\"]\s*\)\s*\}\}")
 _JUST_MODULE = re.compile(r"^mod\??\s+([\w-]+)(?:\s+['\"]([^'\"]+)['\"])?")
 _SUBMAKE = re.compile(r"^(?:@|-)*(?:\$\(MAKE\)|\$\{MAKE\}|make|just)\s+([\w.-]+)\s*$")
+# Files that include each other; more is a program's work.
+_MOST_FILES = 50
 # No variable of make has a blank in its name: an included file that is not there.
 _NOT_READ = "not read"
 # The names without which all targets, or one of them, end in `$(error ...)`.
@@ -80,9 +82,9 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
     """Target -> recipe of a Makefile and the files that it includes; `expand`: with its
     variables.
     """
-    recipes: dict[str, Recipe] = {}
-    variables: dict[str, str] = {}
-    _read_make(path, read, recipes, variables, set())
+    reader = _MakeReader(read)
+    reader.read_file(path)
+    recipes, variables = reader.recipes, reader.variables
     for recipe in recipes.values():
         known = {}
         if expand:
@@ -118,50 +120,67 @@ def _note_stops(text: str, variables: dict[str, str]) -> None:
         depth += _count_condition(line.replace("\t", " "))
 
 
-def _read_make(
-    path: str,
-    read: Read,
-    recipes: dict[str, Recipe],
-    variables: dict[str, str],
-    seen: set[str],
-    depth: int = 0,
-) -> None:
-    """`depth`: in how many conditions the line stands that includes the file."""
-    text = read(path)
-    if text is None or path in seen or len(seen) > 50:
-        return
-    seen.add(path)
-    variables[_SOMEHOW] = " ".join((variables.get(_SOMEHOW, ""), *_SET_SOMEHOW.findall(text)))
-    _note_stops(text, variables)
-    current: list[Recipe] = []
-    rule: object = None
-    hides = _hides_rules(text)
-    for number, line in _leave_out_defines(text):
-        if line.startswith("\t"):
-            _take_line(current, line, rule)
-            continue
-        depth += _count_condition(line)
+class _MakeReader:
+    """Reads a Makefile, and the files that it includes, into recipes and variables."""
+
+    def __init__(self, read: Read) -> None:
+        self.recipes: dict[str, Recipe] = {}
+        self.variables: dict[str, str] = {}
+        self._read = read
+        self._seen: set[str] = set()
+
+    def read_file(self, path: str, depth: int = 0) -> None:
+        """`depth`: in how many conditions the line stands that includes the file."""
+        text = self._read(path)
+        if text is None or path in self._seen or len(self._seen) > _MOST_FILES:
+            return
+        self._seen.add(path)
+        somehow = (self.variables.get(_SOMEHOW, ""), *_SET_SOMEHOW.findall(text))
+        self.variables[_SOMEHOW] = " ".join(somehow)
+        _note_stops(text, self.variables)
+        current: list[Recipe] = []
+        rule: object = None
+        hides = _hides_rules(text)
+        for number, line in _leave_out_defines(text):
+            if line.startswith("\t"):
+                _take_line(current, line, rule)
+                continue
+            depth += _count_condition(line)
+            found = None
+            if not self._read_setting(line, path, number, depth + hides):
+                found = _MAKE_RULE.match(line.partition("#")[0].rstrip())
+            if found:
+                # Which of the rules within `ifeq` make takes is not known, and of `test::` all
+                # count.
+                rule, right = None, found[2]
+                if _DOUBLE_COLON.match(line):
+                    right = right.rstrip("; ")
+                elif depth == 0 and not hides:
+                    rule = (path, number)
+                current = _start_recipes(found[1], right, path, number, self.recipes, rule)
+
+    def _read_setting(self, line: str, path: str, number: int, depth: int) -> bool:
+        """Reads a line that includes files or sets a variable; False for any other line."""
         if included := _INCLUDE.match(line):
-            for name in _expand_variables(included[1], variables).split():
-                place = _find_included(path, name, read)
-                # It may set anything. What only a person's own `.env` sets is set nowhere.
-                if read(place) is None and not posixpath.basename(place).startswith(".env"):
-                    variables[_NOT_READ] = place
-                _read_make(place, read, recipes, variables, seen, depth + hides)
+            self._include_files(included[1], path, depth)
         elif assigned := _MAKE_VARIABLE.match(line):
-            _assign_variable(variables, assigned)
+            _assign_variable(self.variables, assigned)
         elif private := _TARGET_VARIABLE.match(line):
-            for started in _start_recipes(private[1], "", path, number, recipes):
+            for started in _start_recipes(private[1], "", path, number, self.recipes):
                 if own := _MAKE_VARIABLE.match(private[2]):
                     _assign_variable(started.own, own)
-        elif found := _MAKE_RULE.match(line.partition("#")[0].rstrip()):
-            # Which of the rules within `ifeq` make takes is not known, and of `test::` all count.
-            rule, right = None, found[2]
-            if _DOUBLE_COLON.match(line):
-                right = right.rstrip("; ")
-            elif depth == 0 and not hides:
-                rule = (path, number)
-            current = _start_recipes(found[1], right, path, number, recipes, rule)
+        else:
+            return False
+        return True
+
+    def _include_files(self, names: str, path: str, depth: int) -> None:
+        for name in _expand_variables(names, self.variables).split():
+            place = _find_included(path, name, self._read)
+            # It may set anything. What only a person's own `.env` sets is set nowhere.
+            is_own = posixpath.basename(place).startswith(".env")
+            if self._read(place) is None and not is_own:
+                self.variables[_NOT_READ] = place
+            self.read_file(place, depth)
 
 
 def _hides_rules(text: str) -> bool:

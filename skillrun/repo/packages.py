@@ -34,6 +34,8 @@ _SET_BY_NPM = re.compile(
 )
 # Scripts that call scripts.
 _DEEP = 3
+# How well a script fits whose name is no plain one.
+_AFTER_EVERY_NAME = 50
 
 
 def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
@@ -53,30 +55,35 @@ def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
 def _script_offers(
     tree: Tree, path: str, folder: str, manager: str, languages: tuple[str, ...]
 ) -> Iterator[Offer]:
-    main = not JAVASCRIPT.isdisjoint(languages[:1])
-    if main and not folder:
+    is_main = not JAVASCRIPT.isdisjoint(languages[:1])
+    source = Source.SIDE_PACKAGE
+    if is_main and not folder:
         source = Source.PACKAGE_JSON
-    else:
-        source = Source.SIDE_PACKAGE
     scripts = scripts_of(tree, path)
-    for script, runs in scripts.items():
-        named = named_kind(script) or (
-            ("build", 50 + _BUILDS.index(script)) if script in _BUILDS else None
-        )
-        # `npm init` writes a test that says so where there is none.
-        if not named or not isinstance(runs, str) or "no test specified" in runs:
+    for script in scripts:
+        named = _kind_of_script(script)
+        runs = _read_script_text(scripts, script)
+        if named is None or not _runs_as_it_is(runs):
             continue
-        whole = _read_script_text(scripts, script)
-        if any(not _SET_BY_NPM.match(name) for name in unset_variables(whole)):
-            continue
-        if main or not folder or named[0] == "build":
-            known = command_fact(
-                _spell_command(manager, folder, script),
-                path,
-                line_with(tree, path, f'"{script}"'),
-                whole,
-            )
-            yield Offer(named[0], known, source, named[1])
+        if is_main or not folder or named[0] == "build":
+            command = _spell_command(manager, folder, script)
+            line = line_with(tree, path, f'"{script}"')
+            yield Offer(named[0], command_fact(command, path, line, runs), source, named[1])
+
+
+def _kind_of_script(script: str) -> tuple[str, int] | None:
+    """(kind, fit) that a script's name says."""
+    if script in _BUILDS:
+        return ("build", _AFTER_EVERY_NAME + _BUILDS.index(script))
+    return named_kind(script)
+
+
+def _runs_as_it_is(runs: str) -> bool:
+    """Whether a script does something, and needs no variable that npm does not set."""
+    # `npm init` writes a test that says so where there is none.
+    if not runs or "no test specified" in runs:
+        return False
+    return all(_SET_BY_NPM.match(name) for name in unset_variables(runs))
 
 
 def _read_script_text(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:

@@ -273,6 +273,25 @@ def test_a_row_is_judged_by_the_serializer(
     assert find_object_arguments(open_library(tmp_path / "key", name, text, keyed)) == []
 
 
+# A variable that is bound twice -> whether it is still a row when it is sent.
+BOUND_AGAIN = {
+    "order = order.pk\n": False,
+    "order = Order.objects.get(pk=1)\norder = str(order.pk)\n": False,
+    "order = Order.objects.get(pk=order.pk)\n": True,
+    "try:\n    order = Order.objects.get(pk=1)\nexcept Exception:\n"
+    "    order = Order.objects.create()\n": True,
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_row_whose_variable_is_bound_again(tmp_path: Path, name: str) -> None:
+    """One that has become its key is left alone, one that is another row of its kind is not."""
+    library = LIBRARIES[name]
+    for number, (before, is_row) in enumerate(BOUND_AGAIN.items()):
+        shop = open_library(tmp_path / str(number), name, "", before + library.send)
+        assert bool(find_object_arguments(shop)) == is_row, before
+
+
 def read_plain_json(name: str) -> str:
     """The text for `{}` that gives a library JSON as its messages."""
     library = LIBRARIES[name]

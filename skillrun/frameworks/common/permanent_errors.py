@@ -13,6 +13,7 @@ from typing import Literal
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.again import tries_itself
 from skillrun.frameworks.common.around import around
+from skillrun.frameworks.common.dropping import read_dropping
 from skillrun.frameworks.common.errors import ancestors, has_known_bases, short, takes_any
 from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
 from skillrun.frameworks.common.guards import tests_before
@@ -145,12 +146,10 @@ def follow_error(job: Job, call: Call, error: str, rerunning: Rerunning) -> Fate
     """Follows an error of one call through the clauses around it, the innermost first, then through
     those of the handler's decorators. Of one `try`, the first clause that takes it is taken alone.
     """
-    place = place_of(call.module, call.node)
-    if _is_suppressed(call, ancestors(job.project, error)):
-        return Fate("ends", place)
     clauses = [*call.in_try, *around(job.project, job.handler)]
     way = _WayOutward(job, call, error, rerunning)
-    return way.follow(clauses, Fate("ends", place, error))
+    origin = Fate("ends", place_of(call.module, call.node), error)
+    return way.follow(clauses, origin, call.module, call.node)
 
 
 @dataclass(frozen=True)
@@ -162,18 +161,34 @@ class _WayOutward:
     error: str
     rerunning: Rerunning
 
-    def follow(self, clauses: Sequence[Handler], left: Fate) -> Fate:
-        """What becomes of what has been raised so far, in the clauses still around it."""
+    def follow(self, clauses: Sequence[Handler], left: Fate, module: Module, node: ast.AST) -> Fate:
+        """What becomes of what a node has raised, in the clauses still around it and in what drops
+        it before one of them.
+        """
         for number, clause in enumerate(clauses):
             is_taken = _takes_error(self.job, clause, left.raised)
+            if is_taken is False:
+                continue
+            block = _find_try(clause)
+            dropped = self._drop(module, node, left.raised, block)
+            if dropped is not None:
+                return Fate(dropped, left.place)
             if is_taken is None:
                 return Fate("unsure", place_of(clause.module, clause.node))
-            if is_taken:
-                block = _find_try(clause)
-                rest = clauses[number + 1 :]
-                outer = [one for one in rest if _find_try(one) is not block]
-                return self._read_taken(clause, outer, left)
+            outer = [one for one in clauses[number + 1 :] if _find_try(one) is not block]
+            return self._read_taken(clause, outer, left)
+        dropped = self._drop(module, node, left.raised)
+        if dropped is not None:
+            return Fate(dropped, left.place)
         return _read_left(self.job, self.call, self.error, left, self.rerunning)
+
+    def _drop(
+        self, module: Module, node: ast.AST, error: str, block: ast.AST | None = None
+    ) -> Answer | None:
+        """What becomes of an error that a node raises, before it comes to the clauses of a `try`;
+        None where nothing drops it.
+        """
+        return read_dropping(module, node, ancestors(self.job.project, error), block)
 
     def _read_taken(self, clause: Handler, outer: Sequence[Handler], left: Fate) -> Fate:
         """The worst of what a clause does with what it takes. Where the number of the attempt
@@ -181,7 +196,7 @@ class _WayOutward:
         """
         fate = self.rerunning.read_clause(self.job, clause)
         if fate is not None:
-            return fate
+            return self._drop_steering(clause, fate)
         place = place_of(clause.module, clause.node)
         fates = []
         for node in _list_raises(clause):
@@ -191,8 +206,26 @@ class _WayOutward:
             raised = left
             if name:
                 raised = Fate("ends", place_of(clause.module, node), name)
-            fates.append(self.follow(outer, raised))
+            fates.append(self.follow(outer, raised, clause.module, node))
         return _pick_worst(fates or [Fate("ends", place)])
+
+    def _drop_steering(self, clause: Handler, fate: Fate) -> Fate:
+        """What a clause has the library do by an exception of the library's own, unless something
+        drops that one as well. A job that a call has enqueued once more is there, whatever follows.
+        """
+        if fate.answer != "again":
+            return fate
+        answers = set[Answer | None]()
+        for node in _list_raises(clause):
+            is_meant = node.lineno <= fate.place.line <= (node.end_lineno or node.lineno)
+            if is_meant or fate.place.line == clause.line:
+                name = name_raised(self.job, clause, node) or ""
+                answers.add(self._drop(clause.module, node, name))
+        if answers == {"ends"}:
+            return Fate("ends", fate.place)
+        if answers - {None}:
+            return Fate("unsure", fate.place)
+        return fate
 
 
 def _find_try(clause: Handler) -> ast.AST | None:
@@ -221,7 +254,7 @@ def _read_left(job: Job, call: Call, error: str, left: Fate, rerunning: Rerunnin
     """What the library makes of an error that has left the handler as another, or as it was."""
     answer = rerunning.read_left(job, left.raised)
     # What tries again within the run may raise something of its own in the end.
-    is_hidden = tries_itself(job.project, call) or "contextlib.suppress" in call.in_with
+    is_hidden = tries_itself(job.project, call) or _may_be_suppressed(call)
     if is_hidden and answer == "again":
         answer = "unsure"
     place = rerunning.find_place(job) or left.place
@@ -231,12 +264,12 @@ def _read_left(job: Job, call: Call, error: str, left: Fate, rerunning: Rerunnin
     return Fate(answer, place, other, is_left=True)
 
 
-def _is_suppressed(call: Call, bases: frozenset[str]) -> bool:
-    """Whether `with contextlib.suppress(...)` around a call drops an error."""
-    dropped: set[str] = set()
-    for _, names in list_suppressing(call):
-        dropped.update(map(short, names))
-    return not bases.isdisjoint(dropped)
+def _may_be_suppressed(call: Call) -> bool:
+    """Whether a function on the way to the call's own has `with contextlib.suppress(...)` around
+    it. What stands in the call's own function is read with its clauses.
+    """
+    own = len(list(list_suppressing(call)))
+    return call.in_with.count("contextlib.suppress") > own
 
 
 def _takes_error(job: Job, clause: Handler, error: str) -> bool | None:

@@ -13,7 +13,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.arguments import find_mismatch, shown
 from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
 from skillrun.frameworks.common.policy_reader import read_sent
-from skillrun.frameworks.common.rows import name_row
+from skillrun.frameworks.common.rows import find_bindings, name_row
 from skillrun.frameworks.common.sender import Sender
 from skillrun.frameworks.common.serializers import JSON, PICKLES, PLAIN_DATA, SIGNED_PICKLE
 from skillrun.frameworks.common.transactions import (
@@ -127,7 +127,7 @@ def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> s
     """
     if not isinstance(node, ast.Call | ast.Name):
         return None
-    if isinstance(node, ast.Name) and not _is_bound_once(module, node):
+    if isinstance(node, ast.Name) and len(find_bindings(module, node)) != 1:
         return None
     name = job.project.origin((module.resolve(node) or "").removesuffix("()"))
     if name not in sender.not_json:
@@ -135,15 +135,6 @@ def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> s
     if sender.has_plain_json is not None and not sender.has_plain_json(job):
         return None
     return f"no JSON ({name})"
-
-
-def _is_bound_once(module: Module, node: ast.Name) -> bool:
-    """Whether a name stands for one value wherever it is read. A call binds a parameter."""
-    for scope in module.scopes_around(node):
-        bound = module.bindings(scope).get(node.id)
-        if bound:
-            return len(bound) == 1
-    return False
 
 
 def _judge_carrying(sender: Sender, serializer: str) -> tuple[Severity, str]:
