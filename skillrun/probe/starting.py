@@ -29,6 +29,8 @@ _MOST_S = 10.0
 # Folders without code that somebody starts.
 _NOT_OURS = re.compile(r"\..*|(node_modules|site-packages|tests?|venv|env)$")
 _MOST_FILES = 3000
+# $NAME, ${NAME}, ${NAME:-default}
+_VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\})")
 _MOST_BYTES = 500_000
 
 
@@ -110,7 +112,7 @@ def begin_by_command(ways: Ways, commands: Sequence[Sequence[str]], root: str) -
     """
     for said in commands:
         command = " ".join(said)
-        words = [os.path.expandvars(word) for word in said]  # as the shell that starts it does
+        words = list(map(_fill_in_variables, said))
         program = os.path.basename(words[0])
         for importer in ways.importers:
             if importer.program == program and _import_named(importer, words[1:], root):
@@ -120,6 +122,20 @@ def begin_by_command(ways: Ways, commands: Sequence[Sequence[str]], root: str) -
             if worker is not None:
                 return Begun(command, worker)
     return None
+
+
+def _fill_in_variables(word: str) -> str:
+    """A word of a command line as the shell that starts it hands it on; one that nothing sets
+    stays as it is.
+    """
+
+    def fill_in(found: re.Match[str]) -> str:
+        value = os.environ.get(found["plain"] or found["braced"]) or found["default"]
+        if value is None:
+            return found[0]
+        return value
+
+    return _VARIABLE.sub(fill_in, word)
 
 
 def find_consumed(

@@ -113,8 +113,8 @@ def test_a_variable_stands_for_its_value(tmp_path: Path, monkeypatch: pytest.Mon
     """As in the shell that starts the worker: rq takes `$QUEUE_URL` for no address."""
     monkeypatch.setenv("QUEUE_URL", "redis://localhost:1/0")
     monkeypatch.setenv("SHOP_SCRIPT", "worker.py")
-    said = begin(tmp_path, "rq", "python $SHOP_SCRIPT --url ${QUEUE_URL}")
-    assert said.startswith('["python $SHOP_SCRIPT --url ${QUEUE_URL}", "HouseWorker"')
+    command = "python ${SHOP_FOLDER:-.}/$SHOP_SCRIPT --url ${QUEUE_URL}"
+    assert begin(tmp_path, "rq", command).startswith(f'["{command}", "HouseWorker"')
 
 
 FAILING = "import logging, rq\n\nlogging.error('no broker')\nraise SystemExit(rq.Worker)\n"
