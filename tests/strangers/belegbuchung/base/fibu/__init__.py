@@ -1,0 +1,1 @@
+"""Eingangsrechnungen der Kreditorenbuchhaltung: erfassen, im Hintergrund buchen, Klärungsfälle vorlegen."""

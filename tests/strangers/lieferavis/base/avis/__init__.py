@@ -1,0 +1,1 @@
+"""Lieferavise: was die Rampe verlässt, wird dem Kunden angekündigt und im Archiv abgelegt."""

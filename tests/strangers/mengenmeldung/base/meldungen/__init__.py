@@ -1,0 +1,1 @@
+"""Mengenmeldungen an das Verpackungsregister."""

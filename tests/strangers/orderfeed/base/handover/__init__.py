@@ -1,0 +1,1 @@
+"""Hands released orders over to LogiHub, who pack and ship them."""

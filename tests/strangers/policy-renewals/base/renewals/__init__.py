@@ -1,0 +1,1 @@
+"""Renews policies with the risk carrier once their period begins."""

@@ -1,0 +1,1 @@
+"""Treasury: executes approved SEPA credit transfers through the clearing gateway."""
