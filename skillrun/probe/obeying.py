@@ -18,7 +18,7 @@ from .awaiting import finish_call
 from .booting import Booted
 from .channel import Channel
 from .names import find_object
-from .own_modules import list_own_files
+from .own_modules import list_files_of, list_own_files
 from .own_process import redirect_output
 from .recorder import close_all
 from .request_transactions import begin_request
@@ -98,14 +98,11 @@ class Child:
         """What was imported since the boot, without the repository's own modules: those may mean to
         come late.
         """
-        own = set(list_own_files(self.recorder.root))
         found = []
         # A copy of the list: a look at a module may import another.
         for name, module in list(sys.modules.items()):
-            if name in self.booted.imported:
-                continue
-            file = os.path.realpath(str(getattr(module, "__file__", "") or ""))
-            if file[len(self.recorder.root) :] not in own:
+            is_own = list_files_of(module, self.recorder.root)
+            if name not in self.booted.imported and not is_own:
                 found.append(name)
         return found
 

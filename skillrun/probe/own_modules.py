@@ -28,15 +28,29 @@ def ignore_bytecode(root: str) -> None:
 
 
 def list_own_files(root: str) -> list[str]:
-    """The repository's files that are imported now, relative to its root."""
+    """The repository's files that are imported now, relative to its root: as they were imported,
+    and what those lead to that are links.
+    """
     found = set()
     for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str):
-            real = os.path.realpath(path)
-            if real.startswith(root) and "/site-packages/" not in real:
-                found.add(real[len(root) :])
+        found.update(list_files_of(module, root))
     return sorted(found)
+
+
+def list_files_of(module: object, root: str) -> list[str]:
+    """The repository's files that hold a module; none where it is a library's.
+
+    A link is the repository's own wherever it leads, and so is a file that a link elsewhere leads
+    to.
+    """
+    path = getattr(module, "__file__", None)
+    if not isinstance(path, str):
+        return []
+    found = []
+    for name in (os.path.abspath(path), os.path.realpath(path)):
+        if name.startswith(root) and "/site-packages/" not in name:
+            found.append(name[len(root) :])
+    return found
 
 
 def find_last_place(error: BaseException, root: str) -> str | None:

@@ -79,9 +79,15 @@ def _describe_effects(report: Mapping[str, Any], target: Target) -> list[dict[st
 
 
 def _describe_files(target: Target, modules: Iterable[str]) -> list[dict[str, Any]]:
-    """The imported files as descriptors, as in-toto calls them."""
+    """The imported files as descriptors, as in-toto calls them. A link stands for no bytes of its
+    own: the file that it leads to is among the modules.
+    """
+    root = target.root.resolve()
     found = []
     for path in sorted(modules):
+        is_link = (root / path).resolve() != root / path
+        if is_link:
+            continue
         digest = hash_file(target.root, path)
         found.append({"name": shown(path), "digest": {"sha256": digest}})
     return found

@@ -4,6 +4,7 @@ nothing else.
 
 from __future__ import annotations
 
+import colorsys
 import hashlib
 import json
 import sys
@@ -168,6 +169,56 @@ def test_a_module_that_git_ignores_is_not_stated(tmp_path: Path) -> None:
     assert "proved: handle-order" in said
     assert "HEAD does not hold: local_settings.py" in said
     assert not (repo / FILE).exists()
+
+
+WITH_SETTINGS = JOBS.replace("import logging", "import local_settings\n    import logging", 1)
+# A file that every proof's sandbox shows, and that no repository holds.
+OUTSIDE = colorsys.__file__
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_module_that_is_a_link_out_of_the_repository_is_not_stated(
+    ignored: bool, tmp_path: Path
+) -> None:
+    """Where the commit holds the link, it still does not hold what stands at its other end."""
+    repo = plain_repo(tmp_path / "repo", jobs=WITH_SETTINGS)
+    if ignored:
+        helpers.write_files(repo, {".gitignore": "local_settings.py\n"})
+        helpers.commit(repo)
+    (repo / "local_settings.py").symlink_to(OUTSIDE)
+    if not ignored:
+        helpers.commit(repo)
+    said = prove(repo, code=3)
+    assert "proved: handle-order" in said
+    assert "HEAD does not hold: " in said
+    assert (str(Path(OUTSIDE).resolve()) in said) or "local_settings.py" in said
+    assert not (repo / FILE).exists()
+
+
+@pytest.mark.real
+def test_a_link_that_git_ignores_is_not_stated_though_its_target_is_held(tmp_path: Path) -> None:
+    """A clone of the commit has no such module."""
+    repo = plain_repo(tmp_path / "repo", jobs=WITH_SETTINGS)
+    helpers.write_files(
+        repo, {".gitignore": "local_settings.py\n", "settings_of_tests.py": "SAFE = True\n"}
+    )
+    helpers.commit(repo)
+    (repo / "local_settings.py").symlink_to("settings_of_tests.py")
+    assert "HEAD does not hold: local_settings.py" in prove(repo, code=3)
+
+
+@pytest.mark.real
+def test_a_link_that_the_commit_holds_is_stated_by_the_file_it_leads_to(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo", jobs=WITH_SETTINGS)
+    helpers.write_files(repo, {"settings_of_tests.py": "SAFE = True\n"})
+    (repo / "local_settings.py").symlink_to("settings_of_tests.py")
+    helpers.commit(repo)
+    prove(repo, code=0)
+    statement = json.loads((repo / FILE).read_text())
+    valid(statement)
+    imported = [one["name"] for one in statement["predicate"]["imported"]]
+    assert imported == ["jobs.py", "settings_of_tests.py"]
 
 
 PARTS = {
