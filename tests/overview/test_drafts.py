@@ -240,6 +240,28 @@ def test_spec_check_knows_the_code(
     assert said in capsys.readouterr().out
 
 
+PLAIN = {"shop.py": "def charge(order): ...\n", "empty.py": "RATE = 1\n"}
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        ("shop:chrge", "shop.py has no chrge: shop:charge is there; correct handler:"),
+        ("shop:refund", "shop.py has no refund: there: charge; correct handler:, or write refund"),
+        ("empty:charge", "empty.py has no charge: no function stands there; correct handler:"),
+    ],
+)
+def test_spec_check_says_what_a_module_has(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], handler: str, said: str
+) -> None:
+    """Also a function that no job library knows: a spec may name it."""
+    root = helpers.build_tree(tmp_path / "shop", PLAIN)
+    spec = tmp_path / "job.yaml"
+    spec.write_text(f"version: 1\njob: charge\nhandler: {handler}\n")
+    assert check(spec, root, json=False) == 4
+    assert said in capsys.readouterr().out
+
+
 def test_spec_check_asks_for_the_message_that_a_proof_delivers(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,11 @@ MISSING = {
         "handler.not-found",
         "shop/tasks.py has no send",
     ),
+    "a letter less": (
+        {"handler": "shop.tasks:send_receit"},
+        "handler.not-found",
+        "shop.tasks:send_receipt is there",
+    ),
 }
 
 
@@ -51,7 +56,7 @@ def test_blocks_where_it_is_missing(tmp_path, changes, rule, words):
     result = examine("handler", build(tmp_path / "repo", changes=changes))
     assert (result.status, rules(result)) == ("blocked", [rule])
     found = finding(result, rule)
-    assert words in found.message
+    assert words in f"{found.message}: {found.hint}"
     assert found.path == ".skillrun/jobs/send-receipt.yaml" and found.line and found.hint
 
 

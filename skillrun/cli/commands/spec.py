@@ -266,6 +266,7 @@ def _list_missing_handler(spec: JobSpec, handler: str, file: Path, repo: Path) -
     """A handler that its module does not have."""
     from skillrun.cli.commands.jobs import open_reader
     from skillrun.core.errors import RepoUnusable
+    from skillrun.skills.job_worker.readings.near_names import name_near
 
     try:
         reader = open_reader(repo)
@@ -277,6 +278,5 @@ def _list_missing_handler(spec: JobSpec, handler: str, file: Path, repo: Path) -
     is_read = path is not None and path not in reader.project.broken
     if is_read and reader.project.lookup(handler) is None:
         where = f"{file}:{spec.line('handler')}"
-        near = [job.handler.name for job in reader.jobs if job.handler.path == path]
-        hint = f"jobs there: {', '.join(near) or 'none'}"
+        hint = name_near(reader.project, handler, f"correct handler:, or write {name} there")
         yield f"{where}: handler: {path} has no {name}: {hint}"

@@ -13,6 +13,7 @@ from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.result import Target
 from skillrun.runner.options import check_contract_risks
 from skillrun.skills.job_worker.job_case import JobCase
+from skillrun.skills.job_worker.readings.near_names import name_near
 from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:
@@ -86,10 +87,12 @@ def _explain_no_handler(case: JobCase, spec: JobSpec, name: str) -> Blocked:
             f" {platform.python_version()})"
         )
         return Blocked(f"{where}: handler: {reason}", hint=hint)
+    hint = "handler: package.module:function"
     reason = f"there is no module {module} in this repository"
     if path:
         reason = f"{path} has no {function}"
-    return Blocked(f"{where}: handler: {reason}", hint="handler: package.module:function")
+        hint = name_near(case.project, name, f"correct handler:, or write {function} there")
+    return Blocked(f"{where}: handler: {reason}", hint=hint)
 
 
 def _choose_driver(case: JobCase, handler: Definition) -> str | None:

@@ -13,6 +13,7 @@ from skillrun.runner.findings import blocker, error, note
 from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.readings.cron import cron_problem
 from skillrun.skills.job_worker.readings.foreign import find_language_of
+from skillrun.skills.job_worker.readings.near_names import name_near
 
 if TYPE_CHECKING:
     from skillrun.contract.languages import Language
@@ -301,6 +302,7 @@ def _judge_errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
             place = _place_of(spec, "failures", kind, number)
             if not _may_exist(case, name):
                 hint = "correct the import path, or write the class first"
+                hint = name_near(case.project, name, hint)
                 yield blocker(
                     "contract.no-such-error", f"the error {name} does not exist", hint=hint, **place
                 )

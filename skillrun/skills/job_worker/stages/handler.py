@@ -30,6 +30,7 @@ from skillrun.skills.job_worker.readings.effects import (
     undeclared,
 )
 from skillrun.skills.job_worker.readings.foreign import attest_stage, judge_handler
+from skillrun.skills.job_worker.readings.near_names import name_near
 from skillrun.skills.job_worker.readings.senders import find_unread_sender
 from skillrun.skills.job_worker.readings.signature import signature_findings
 from skillrun.skills.job_worker.readings.unread import ask_proof, unread
@@ -130,12 +131,9 @@ def _tell_not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
     where = f"no module {module} in this repository"
     if path:
         where = f"{path} has no {function}"
-    near = ""
-    if case.use:
-        near = ", ".join(case.use.task_modules[:_MODULES_NAMED])
-    hint = "write it, or correct handler:"
-    if near:
-        hint = f"write it, or correct handler: in the spec; tasks live in {near}"
+    hint = name_near(case.project, name, "write it, or correct handler: in the spec")
+    if path is None and case.use and case.use.task_modules:
+        hint += f"; tasks live in {', '.join(case.use.task_modules[:_MODULES_NAMED])}"
     finding = blocker(
         "handler.not-found",
         f"handler {name} does not exist: {where}",
@@ -284,9 +282,8 @@ def _check_enqueuer(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     caller = case.project.find(spec.enqueue.call)
     if caller is None:
         message = f"enqueue.call {spec.enqueue.call} does not exist"
-        yield blocker(
-            "handler.no-enqueuer", message, hint="write it, or correct the import path", **at
-        )
+        hint = name_near(case.project, spec.enqueue.call, "write it, or correct the import path")
+        yield blocker("handler.no-enqueuer", message, hint=hint, **at)
         return
     if not _publishes_job(case, caller):
         message = f"{spec.enqueue.call} does not publish the job, as far as can be read"
@@ -323,11 +320,14 @@ def _check_declared_effects(case: JobCase, spec: JobSpec, handler: Definition) -
             continue
         at = {"path": spec.shown_path, "line": spec.line("effects", number)}
         if is_missing:
+            hint = (
+                "write the adapter (skill backend/integration-adapter), or correct the import path"
+            )
+            hint = name_near(case.project, effect.call, hint)
             yield blocker(
                 "handler.no-adapter",
                 f"adapter {effect.call} does not exist",
-                hint="write the adapter (skill backend/integration-adapter), or correct the import"
-                " path",
+                hint=hint,
                 recommends="backend/integration-adapter",
                 **at,
             )
