@@ -11,7 +11,15 @@ import base64
 import re
 from collections.abc import Callable, Iterator
 
-MASK = "[masked]"
+from skillrun.core.secret_names import CODE, MASK, NO_SECRET, SECRET_NAME, is_secret, mask_named
+from skillrun.core.secret_pairs import (
+    MEMBERS_OF_NAME_AND_VALUE,
+    mask_arguments,
+    mask_compared,
+    mask_inserted,
+    mask_pairs,
+)
+
 _ROUNDS = 10  # two are the rule
 
 
@@ -30,11 +38,36 @@ def mask_text(text: str) -> str:
 
 def mask_member(key: str, value: object) -> str | None:
     """`[masked]` where the key of a JSON object says that its value is a secret, else None."""
-    if not isinstance(value, str) or not _SECRET_NAME.search(key):
+    if not isinstance(value, str) or not SECRET_NAME.search(key):
         return None
-    if not _is_secret(key.lower(), "=", value, quoted=True):
+    if not is_secret(key.lower(), "=", value, quoted=True):
         return None
     return MASK
+
+
+# -- base64 of a text with a secret in it: `DATABASE_URL: cG9zdGdyZXM6Ly9...` of Kubernetes
+
+_ENCODED_TEXT = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{16,}={0,2}(?![A-Za-z0-9+/=_-])")
+_ALTERNATIVES = str.maketrans("-_", "+/")
+
+
+def _mask_encoded_texts(text: str) -> str:
+    return _ENCODED_TEXT.sub(_masked_text, text)
+
+
+def _masked_text(match: re.Match[str]) -> str:
+    """A digest and random bytes are no text, and stay."""
+    coded = match[0].rstrip("=").translate(_ALTERNATIVES)
+    try:
+        plain = base64.b64decode(coded + "=" * (-len(coded) % 4), validate=True).decode()
+    except ValueError:
+        return match[0]
+    if not plain.replace("\n", "").isprintable():
+        return match[0]
+    for rule in _RULES_OF_PLAIN_TEXT:
+        if rule(plain) != plain:
+            return MASK
+    return match[0]
 
 
 # -- private keys
@@ -150,21 +183,30 @@ def _start_of_tail(text: str, done: int, end: int) -> int:
 _KNOWN_TOKENS = re.compile(
     r"(?<![A-Za-z0-9_])(?:"
     r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}|LTAI[A-Za-z0-9]{16,26}"  # AWS, Alibaba
-    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{2,6}-[A-Za-z0-9_-]{20,}|GR1348941[\w-]{20,}"
-    r"|sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}|[srp]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{16,}"
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{2,6}-[A-Za-z0-9_-]{20,}"
+    r"|GR1348941[\w-]{20,}"
+    r"|sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}|[srp]k_(?:live|test)_[A-Za-z0-9]{10,}"
+    r"|whsec_[A-Za-z0-9+/=]{16,}"
     r"|xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"  # Slack
     r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|do[opr]_v1_[a-f0-9]{40,}"
-    r"|rubygems_[a-f0-9]{40,}|dckr_(?:pat|oat)_[\w-]{20,}|cio[A-Za-z0-9]{32}(?!\w)|oy2[a-z0-9]{43}(?!\w)"
-    r"|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}|1//0[\w-]{40,}"  # Google
+    r"|rubygems_[a-f0-9]{40,}|dckr_(?:pat|oat)_[\w-]{20,}|cio[A-Za-z0-9]{32}(?!\w)"
+    r"|oy2[a-z0-9]{43}(?!\w)"
+    r"|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}"
+    r"|1//0[\w-]{40,}"  # Google
     r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|AGE-SECRET-KEY-1[A-Z0-9]{40,}"
-    r"|SK[0-9a-f]{32}(?!\w)|key-[0-9a-f]{32}(?!\w)|[0-9a-f]{32}-us[0-9]{1,2}(?!\w)"  # Twilio, Mailgun, Mailchimp
-    r"|[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?!\w)|[MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}"  # Telegram, Discord
-    r"|sq0(?:csp|atp|idp)-[\w-]{22,}|shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}|hv[sbr]\.[\w-]{20,}|dapi[a-f0-9]{32}"
-    r"|[A-Za-z0-9]{14}\.atlasv1\.[\w-]{40,}|NRAK-[A-Z0-9]{27}|ATATT3[\w=-]{20,}|ATBB[A-Za-z0-9]{28,}|HRKU-[\w-]{30,}"
+    r"|SK[0-9a-f]{32}(?!\w)|key-[0-9a-f]{32}(?!\w)|[0-9a-f]{32}-us[0-9]{1,2}"
+    r"(?!\w)"  # Twilio, Mailgun, Mailchimp
+    r"|[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?!\w)"
+    r"|[MNO][A-Za-z0-9_-]{23,25}\.[\w-]{6}\.[\w-]{27,38}"  # Telegram, Discord
+    r"|sq0(?:csp|atp|idp)-[\w-]{22,}|shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}|hv[sbr]\.[\w-]{20,}"
+    r"|dapi[a-f0-9]{32}"
+    r"|[A-Za-z0-9]{14}\.atlasv1\.[\w-]{40,}|NRAK-[A-Z0-9]{27}|ATATT3[\w=-]{20,}"
+    r"|ATBB[A-Za-z0-9]{28,}|HRKU-[\w-]{30,}"
     r"|gl(?:sa|c)_[A-Za-z0-9_]{30,}|lin_api_\w{30,}|ntn_\w{40,}|PMAK-[a-f0-9-]{50,}|figd_[\w-]{30,}"
     r"|dp\.(?:pt|ct|sa|scim|audit|st(?:\.[a-z0-9_-]{2,35})?)\.[A-Za-z0-9]{40,44}"  # Doppler
     r"|sntry[su]_[\w=+/-]{30,}"
-    r"|sbp_[a-f0-9]{40}|pscale_(?:tkn|pw|oauth)_[\w.-]{30,}|AKCp[A-Za-z0-9]{60,}|pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"
+    r"|sbp_[a-f0-9]{40}|pscale_(?:tkn|pw|oauth)_[\w.-]{30,}|AKCp[A-Za-z0-9]{60,}"
+    r"|pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"
     r"|[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}"  # a client secret of Microsoft Entra
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,3}"  # JSON web tokens
     r")"
@@ -180,26 +222,45 @@ _WEBHOOK = re.compile(
 # scheme://user:password@host, where a port with a path (host:80/a@b) is no password; and
 # scheme://token@host. A password may hold an @ of its own: the last one before the path ends it.
 _URL_CREDENTIALS = re.compile(
-    r"(?<=\w://)(?:[^\s/?#:@'\"<>]{0,256}:(?!\d{1,5}[/?#])[^\s@'\"<>]{0,256}@(?:[^\s/?#@'\"<>]{0,256}@)*)+"
+    r"(?<=\w://)(?:[^\s/?#:@'\"<>]{0,256}:(?!\d{1,5}[/?#])[^\s@'\"<>]{0,256}@"
+    r"(?:[^\s/?#@'\"<>]{0,256}@)*)+"
 )
-_URL_TOKEN = re.compile(r"(?<=\w://)[A-Za-z0-9_.~%-]{20,256}@")
+# `https://bob@host` names somebody; with a digit it may be a token.
+_URL_TOKEN = re.compile(
+    r"(?<=\w://)[A-Za-z0-9_.~%-]{20,256}@"
+    r"|(?:(?<=http://)|(?<=https://))(?=[^\s/?#:@]{0,256}[0-9])[^\s/?#:@'\"<>]{8,256}@"
+)
+# shop:x7!@db.example:5432/shop, as drivers take it without a scheme; the password has a digit or a
+# sign.
+_PAIR_AT_HOST = re.compile(
+    r"(?<![\w/:@.+-])([\w.-]{1,60}:)(?!\[masked\]|//)"
+    r"(?=[^\s:@/]{0,256}[0-9!#$%^&*+=~])[^\s:@/\"'<>]{3,256}"
+    r"(?=@[\w.-]{1,100}:\d{2,5}(?!\w))"
+)
 # What makes an address itself a credential: signatures of AWS, Google and Azure, keys and codes of
 # web services.
 _URL_SIGNED = re.compile(
-    r"(?i)((?:[?&;]|&amp;|\\u0026)(?:sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token)"
+    r"(?i)((?:[?&;]|&amp;|\\u0026)(?:sig|signature|x-(?:amz|goog)-(?:signature|credential"
+    r"|security-token)"
     r"|awsaccesskeyid|subscription-key|apikey|auth|jwt)=)(?!\[masked\])[^\s&;\"'<>\\]{6,}"
     r"|([?&](?:key|code)=)(?=[\w%./+-]{0,64}[0-9])[\w%./+-]{20,}"
 )
 
+# What an f-string puts there, f"Bearer {token}", is no value.
 _AUTHORIZATION = re.compile(
-    r"(?i)\b((?:proxy-)?authorization\\?[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\?[\"']?)"
+    r"(?i)\b((?:proxy-)?authorization\\?[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}"
+    r"(?!\[masked\]|f?[\"']?(?:[a-z][a-z0-9-]{0,20}[ \t]{1,3})?\{[a-z_])"
+    r"\[?(?:[bf](?=[\"']))?\\?[\"']?)"
     r"(?!\[masked\])((?:[a-z][a-z0-9-]{0,20}[ \t]{1,3})?)[^\s\"'\\]+"
 )
 _COOKIE = re.compile(
     r"(?i)\b((?:set-)?cookie\\?[\"']?:\s{0,3}\\?[\"']?)(?!\[masked\])[^\s=;\"']{1,64}=[^\r\n\"']+"
 )
 _SESSION = re.compile(
-    r"(?i)\b((?:sessionid|phpsessid|jsessionid|connect\.sid|asp\.net_sessionid)=)(?!\[masked\])[^\s;\"'&]{6,}"
+    r"(?i)\b((?:sessionid|csrftoken|phpsessid|jsessionid|connect\.sid|asp\.net_sessionid)"
+    r"(?:=|[\"'][ \t]{0,3}:[ \t]{0,3}[\"']))(?!\[masked\])[^\s;\"'&]{6,}"
+    r"|([\"']x-(?:amz|goog)-(?:signature|credential|security-token)[\"'][ \t]{0,3}:[ \t]{0,3}[\"'])"
+    r"(?!\[masked\])[^\s\"']{6,}"
 )
 _BEARER = re.compile(
     r"(?i)\b((?:bearer|basic|token)["
@@ -211,30 +272,58 @@ _NO_START = r"(?!\[masked\]|[-$%{<#])"
 _QUOTED_WORD = rf"(?:\"{_NO_START}[^\"\n]{{1,256}}\"|'{_NO_START}[^'\n]{{1,256}}')"
 _QUOTED_OR_NOT = r"(?:\"(?!\[masked\])[^\"\n]{1,256}\"|'(?!\[masked\])[^'\n]{1,256}'|(?![-$\"'<{]|\[masked\])\S{1,256})"
 # The program decides what an option means: `docker run -u 1000:1000` gives no password.
-_USED = r"[^\n|]{0,300}?[ \t]"  # the words between a program and its option
+# The words between a program and its option, also over several lines: `mysql \\`.
+_USED = r"(?:[^\n|\\]|\\\r?\n|\\[^\r\n]){0,300}?[ \t]"
+# `-u`, and `-sSu` of curl.
+_PAIR_OPTIONS = r"(?:-[A-Za-z]{0,8}u|--user|--proxy-user|-U|-a|--auth)"
 _COMMAND_LINE = re.compile(
-    rf"\b((?:curl|wget|https?|xh)\b(?!://){_USED}(?:-u|--user|--proxy-user|-U|-a|--auth)[ =]?[\"']?"
+    rf"\b((?:curl|wget|https?|xh)\b(?!://){_USED}{_PAIR_OPTIONS}[ =]?[\"']?"
     r"[^\s:\"'/]{1,100}:)(?!\[masked\]|//)[^\s\"']{1,256}"
     rf"|\b((?:mysql|mysqldump|mysqladmin|mysqlimport|mysqlsh|mariadb|mariadb-dump)\b{_USED}-p)"
-    r"(?!\[masked\])[^\s\"']{1,256}"
+    rf"(?:{_QUOTED_WORD}|(?!\[masked\])[^\s\"']{{1,256}})"
     rf"|\b((?:sshpass[ \t]+-p|(?:docker|podman|helm|az|oc)\b[^\n|]{{0,60}}?\blogin\b{_USED}-p"
     rf"|redis-cli\b{_USED}-a|sqlcmd\b{_USED}-P|mongo(?:sh|dump|restore)?\b{_USED}-p)["
     rf" \t]*){_QUOTED_OR_NOT}"
 )
+# Programs of which one option, or one word, is a password.
+_FURTHER_COMMANDS = re.compile(
+    rf"\b((?:(?:un)?zip\b{_USED}-P|openssl\b{_USED}-k|twine\b{_USED}-p|mosquitto_\w+\b{_USED}-P|"
+    rf"(?:keytool"
+    rf"|jarsigner)\b{_USED}-\w{{0,12}}pass"
+    r"|vault[ \t]+login(?![ \t]+[\w-]+=)|aws[ \t]+configure[ \t]+set[ \t]+[\w.-]*(?:secret"
+    r"|token)\w*"
+    r"|rabbitmqctl[ \t]+(?:add_user|change_password)[ \t]+\S{1,100}"
+    r"|htpasswd[ \t]+-\w*b\w*[ \t]+\S{1,200}[ \t]+\S{1,100}"
+    rf"|setx[ \t]+\w{{0,60}}(?:PASSWORD|PASSWD|PASS|PWD|SECRET|TOKEN|KEY))[ \t]+){_QUOTED_OR_NOT}"
+    rf"|\b((?:7za?\b{_USED}-p|smbclient\b{_USED}-U[ \t]*[\w.\\/-]{{1,100}}%"
+    rf"|lftp\b{_USED}-u[ \t]*[\w.@-]{{1,100}},"
+    rf"|curl\b{_USED}(?:-E|--cert)[ =]?[^\s:\"']{{1,200}}:))(?!\[masked\])[^\s\"']{{1,256}}"
+)
+# echo x | docker login --password-stdin
+_PIPED = re.compile(
+    r"\b((?:echo|printf)[ \t]+(?:-n[ \t]+)?[\"']?(?:[\w.-]{1,60}:(?=[^|\n]{1,200}\|[ \t]*"
+    r"(?:sudo[ \t]+)?chpasswd))?)"
+    r"(?![\[$%-])[^\s\"'|]{1,256}"
+    r"(?=[\"']?[ \t]*\|[^|\n]{0,200}(?:--password-stdin|\bchpasswd|\bsudo[ \t]+-S|--with-token"
+    r"|passwd[ \t]+--stdin))"
+)
 _OPTION = re.compile(
-    r"(?i)((?<![\w-])--?(?:[a-z]+-){0,3}(?:password|passwd|passphrase|pass|pwd|token|secret|api-key|access-key|secret-key"
-    rf"|account-key|auth-key|license-key)[ \t]+){_QUOTED_OR_NOT}"
+    r"(?i)((?<![\w-])--?(?:[a-z]+-){0,3}(?:password|passwd|passphrase|pass|pwd|token|secret"
+    r"|api-key|access-key|secret-key"
+    rf"|account-key|auth-key|license-key|oauth2-bearer)[ \t]+){_QUOTED_OR_NOT}"
 )
 # --user 'admin:A B': what is quoted ends with its quote, not with a space.
 _QUOTED_PAIR = re.compile(
-    rf"\b((?:curl|wget|https?|xh)\b(?!://){_USED}(?:-u|--user|--proxy-user|-U|-a|--auth)[ =]?"
-    r"(?:\"(?=[^\"\n]{0,300}\")|'(?=[^'\n]{0,300}'))[^\s:\"'/]{1,100}:)(?!\[masked\][\"'])[^\"'\n]{1,256}"
+    rf"\b((?:curl|wget|https?|xh)\b(?!://){_USED}{_PAIR_OPTIONS}[ =]?"
+    r"(?:\"(?=[^\"\n]{0,300}\")|'(?=[^'\n]{0,300}'))[^\s:\"'/]{1,100}:)"
+    r"(?!\[masked\][\"'])[^\"'\n]{1,256}"
 )
 _DIRECTORY = re.compile(
     rf"\b(ldap(?:search|add|modify|delete|whoami|passwd)\b{_USED}-w[ \t]*){_QUOTED_OR_NOT}"
 )
 _ORACLE = re.compile(
-    r"\b((?:sqlplus|sqlldr|expdp|impdp|rman)[ \t]+(?:-\w+[ \t]+){0,3}[\"']?\w{1,100}/)"
+    r"\b((?:(?:sqlplus|sqlldr|expdp|impdp|rman)[ \t]+(?:-\w+[ \t]+){0,3}[\"']?"
+    r"|jdbc:oracle:\w{1,20}:)\w{1,100}/)"
     r"(?!\[masked\])[^\s\"'@/]{1,256}(?=@|[\"']|\s|\Z)"
 )
 # Redis: AUTH password, AUTH user password. In a sentence no word with a digit or a sign follows
@@ -250,25 +339,36 @@ _SQL_PASSWORD = re.compile(
     r"|(?:alter|create)[ \t]+user\b[^\n;]{0,200}?\bidentified[ \t]+(?:with[ \t]+[\w'\"]{1,60}["
     r" \t]+)?(?:by|as)"
     r"|set[ \t]+password[ \t]+for[ \t]+[^\n;=]{1,100}?"
-    r"|grant\b[^\n;]{0,200}?\bidentified[ \t]+by|^[ \t]*identified[ \t]+by)[ \t]*=?[ \t]*)"
-    r"(?:(?!'%)'(?!\[masked\]')[^'\n]{1,256}'|(?!\"%)\"(?!\[masked\]\")[^\"\n]{1,256}\")",
+    r"|set[ \t]+password"
+    r"|grant\b[^\n;]{0,200}?\bidentified[ \t]+by|^[ \t]*identified[ \t]+by)[ \t]*=?[ \t]*"
+    r"(?:password\()?)"
+    r"(?:\$\$(?!\[masked\])[^$\n]{1,256}\$\$|(?!'%)'(?!\[masked\]')[^'\n]{1,256}'|(?!\"%)\""
+    r"(?!\[masked\]\")[^\"\n]{1,256}\")",
     re.MULTILINE,
 )
 # A line of a Dockerfile, of redis.conf.
 _SETTING_LINE = re.compile(
-    rf"(?m)^([ \t]*ENV[ \t]+[A-Z0-9_]{{0,40}}(?:PASSWORD|PASSWD|SECRET|TOKEN|_KEY|_PASS)[ \t]+){_QUOTED_OR_NOT}"
+    rf"(?m)^([ \t]*ENV[ \t]+[A-Z0-9_]{{0,40}}(?:PASSWORD|PASSWD|SECRET|TOKEN|_KEY"
+    rf"|_PASS)[ \t]+){_QUOTED_OR_NOT}"
     rf"|((?:^|\bCONFIG[ \t]+SET[ \t]+)(?:requirepass|masterauth)[ \t]+){_QUOTED_OR_NOT}"
+)
+_IDENTIFIED_BARE = re.compile(
+    r"(?i)(\b(?:alter|create)[ \t]+user[ \t]+[\w.@'\"%]{1,100}[ \t]+identified[ \t]+by[ \t]+)"
+    r"(?!password\b|random\b|values?\b|\[masked\])[^\s'\"%$;,?:&]{1,256}"
 )
 _PASSIN = re.compile(r"(-pass(?:in|out)?[ \t]+[\"']?pass:)(?!\[masked\])[^\s\"']{1,256}")
 _NETRC = re.compile(
     r"(?i)(\b(?:machine|login|user)[ \t]+\S{1,200}\s{1,9}(?:account[ \t]+\S{1,100}\s{1,9})?"
-    rf"password[ \t]+){_QUOTED_OR_NOT}"
+    rf"password[ \t]+)(?!(?:is|was|are|were|do|does|did|has|have|must|may|not|and|or"
+    rf"|field)\b){_QUOTED_OR_NOT}"
 )
 _PGPASS = re.compile(
-    r"(?m)^([^\s:]{1,200}:(?:5432|5433|6432|\*):[^\s:]{1,100}:[^\s:]{1,100}:)(?!\[masked\])\S{1,256}$"
+    r"(?m)^([^\s:]{1,200}:(?:5432|5433|6432|\*):[^\s:]{1,100}:[^\s:]{1,100}:)"
+    r"(?!\[masked\])\S{1,256}$"
 )
 _ELEMENT = re.compile(
-    r"(?i)(<[\w:.-]{0,40}(?:password|passwd|secret|token|apikey|api-key)>\s{0,9})(?!\[masked\])[^<\n]{1,256}(?=</)"
+    r"(?i)(<[\w:.-]{0,40}(?:password|passwd|secret|token|apikey|api-key)>\s{0,9})"
+    r"(?!\[masked\])[^<\n]{1,256}(?=</)"
 )
 # "auth": "dXNlcjpwYXNz" of a registry, _auth of npm, `creds dXNlcjpwYXNz`: base64 of user:password.
 _REGISTRY = re.compile(
@@ -280,10 +380,19 @@ _REGISTRY = re.compile(
 # key="DbPassword" value="x", as settings in XML and forms in HTML have it; in either order.
 _XML_VALUE = rf"(?:\"{_NO_START}[^\"\n]{{1,256}}\"|'{_NO_START}[^'\n]{{1,256}}')"
 _XML_NAME = (
-    r"\b(?:key|name|id)=[\"'][\w.:-]{0,60}?"
+    r"\b(?:key|name|id|type)=[\"'][\w.:-]{0,60}?"
     r"(?:password|passwd|passphrase|secret|token|api[_-]?key)[\"']"
 )
-_ATTRIBUTE = re.compile(rf"(?i)({_XML_NAME}\s{{1,9}}value=){_XML_VALUE}")
+_ATTRIBUTE = re.compile(
+    rf"(?i)((?:{_XML_NAME}|<[\w:.-]{{0,40}}(?:password|passwd|secret|token|apikey"
+    rf"|api-key))\s{{1,9}}value=)"
+    rf"{_XML_VALUE}"
+)
+# <entry key="password">x</entry>
+_NAMED_ELEMENT = re.compile(
+    rf"(?i)(<[\w:.-]{{1,40}}\s{{1,9}}{_XML_NAME}>\s{{0,9}})(?!\[masked\]|[${{%])[^<\n]{{1,256}}"
+    rf"(?=</)"
+)
 _ATTRIBUTE_BEFORE = re.compile(rf"(?i)(\bvalue=){_XML_VALUE}(?=\s{{1,9}}{_XML_NAME})")
 # auth=("bob", "x") of requests and httpx, HTTPBasicAuth("bob", "x"); not auth=("basic", "digest").
 _PAIR_OF_CODE = re.compile(
@@ -314,8 +423,16 @@ _ON_NEXT_LINE = re.compile(
     rf"(?im)^([ \t]{{0,40}}(?:- )?[\"']?[\w.-]{{0,40}}?{_NEXT_NAME}[\"']?[ \t]{{0,3}}"
     r"(?::|=|=[ \t]?[(\\])[ \t]{0,3}\r?\n[ \t]{1,60})"
     rf"(?:{_QUOTED_WORD}(?=[,)]{{0,2}}[ \t]{{0,3}}$)"
-    rf"|{_NO_START}{_NO_VALUE}(?=[^\s:]{{0,256}}[0-9!@#%^&*+])(?=[^\s:]{{0,256}}[A-Za-z])"
+    rf"|{_NO_START}{_NO_VALUE}(?!(?-i:[A-Z])\w*(?:error|exception|warning)\d{{0,2}}$)"
+    rf"(?=[^\s:]{{0,256}}[0-9!@#%^&*+])(?=[^\s:]{{0,256}}[A-Za-z])"
     r"[^\s:\"'(\[\]]{4,256}$)"
+)
+# `| password | x7 |` of a table, as psql has it; `password  x7` of a list in columns.
+_IN_COLUMNS = re.compile(
+    rf"(?im)^([ \t]{{0,40}}\|?[ \t]{{0,40}}[\w.-]{{0,40}}?{_NEXT_NAME}"
+    r"(?:[ \t]{0,40}\|[ \t]{0,40}|\t[ \t]{0,40}|[ ]{2,40}))"
+    r"(?!\[masked\])(?=[^\s|]{0,256}[0-9!@#$%^&*+~])(?=[^\s|]{0,256}[A-Za-z])[^\s|:=(\[]{4,256}"
+    r"(?=[ \t]{0,40}(?:\||$))"
 )
 _KEY_DATA = re.compile(
     r"(?i)(client-key-data\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?)(?!\[masked\])[A-Za-z0-9+/=]{8,}"
@@ -327,12 +444,14 @@ _COMMAND_LIST = re.compile(rf"\[{_WORD_OF_COMMAND}(?:,[ ]?{_WORD_OF_COMMAND}){{1
 _WORDS_OF_LIST = re.compile(_WORD_OF_COMMAND)
 # A program and one of its options; of these the password follows.
 _PASSWORD_OPTION = re.compile(
-    r"(?:sshpass -p|redis-cli -a|sqlcmd -P|mongo\w* -p|ldap\w+ -w"
-    r"|\S* --?(?:[a-z]+-){0,3}(?i:password|passwd|passphrase|pass|pwd|token|secret|api-key|access-key"
-    r"|secret-key|account-key|auth-key|license-key))\Z"
+    r"(?:sshpass -p|redis-cli -a|sqlcmd -P|mongo\w* -p|ldap\w+ -w|(?:un)?zip -P|openssl -k|twine -p"
+    r"|(?:keytool|jarsigner) -\w{0,12}pass"
+    r"|\S* --?(?:[a-z]+-){0,3}(?i:password|passwd|passphrase|pass|pwd|token|secret|api-key"
+    r"|access-key"
+    r"|secret-key|account-key|auth-key|license-key|oauth2-bearer))\Z"
 )
 _LOGIN_OPTION = re.compile(r"(?:docker|podman|helm|az|oc) -p\Z")
-_PAIR_OPTION = re.compile(r"(?:curl|wget|https?|xh) (?:-u|--user|--proxy-user|-U|-a|--auth)\Z")
+_PAIR_OPTION = re.compile(rf"(?:curl|wget|https?|xh) {_PAIR_OPTIONS}\Z")
 _PASSWORD_OF_PAIR = re.compile(r"(?<=:).+", re.DOTALL)
 _ATTACHED = re.compile(r"(?:mysql\w*|mariadb[\w-]*) -p.")
 _USER_OPTIONS = frozenset(("-u", "-U", "--user", "--username", "--login"))
@@ -366,7 +485,7 @@ def _mask_word(program: str, before: list[str], word: str) -> str:
     """One word of a command, without what is a password in it."""
     if _ATTACHED.match(f"{program} {word}"):
         return f"-p{MASK}"
-    if _NO_PASSWORD.match(word) or _NO_SECRET.match(word):
+    if _NO_PASSWORD.match(word) or NO_SECRET.match(word):
         return word
     option = " ".join((program, *before[-1:]))
     if _PAIR_OPTION.match(option):
@@ -391,44 +510,15 @@ def _is_login(option: str, before: list[str]) -> bool:
     return "login" in before and _LOGIN_OPTION.match(option) is not None
 
 
-# -- by their name
+# -- in a sentence
 
-_SECRET_WORDS = (
-    r"password|passwd|passphrase|passwort|passcode|pwd|(?<![a-z])p(?:ass|w)|(?-i:(?<=[a-z])P(?:ass|w))"
-    r"|secret|token|credentials?|(?<![a-z])creds"
-    r"|(?:api|access|account|auth|secret|private|signing|encryption|master|license|shared[_-]?access)[_-]?key"
-    r"|(?:fernet|app|hmac|jwt|aes|session|cookie|service|deploy|admin|storage|shared|client"
-    r"|crypt|ssh|webhook|stripe|(?<![a-z])write)[_-]?key"
-    # In small letters `pat` is a pattern; a personal access token stands in a setting.
-    r"|(?-i:(?<![A-Za-z])PAT)|(?:github|gitlab|azure|devops)[_-]?pat"
-    r"|(?<![a-z])(?:jwt|bearer|salt)"
-    # `dbpass`, `smtppw`; "bypass" and "compass" are other words.
-    r"|(?<![a-z])(?:db|pg|sql|mysql|smtp|ftp|mail|user|root|admin|redis|ldap|ssh|http|proxy)"
-    r"p(?:ass|w)"
-)
-# Digits of the shortest number that is a secret: max_token=4096 is a count and pw=64 a width, but
-# any number may be a password.
-_SHORTEST_NUMBER = 12
-_SHORTEST_NUMBERS = {
-    **dict.fromkeys(("password", "passwd", "passphrase", "passwort", "pwd"), 1),
-    "pw": 4,
-}
-_SUFFIX = r"[_-](?:\d{1,3}|prod|production|live|staging|dev|test|base|value|plain|string)"
-_SECRET_NAME = re.compile(rf"(?i)(?:{_SECRET_WORDS})(?:{_SUFFIX})?\Z")
-_NAMED = re.compile(
-    rf"(?i)(?P<name>{_SECRET_WORDS})(?:{_SUFFIX})?"
-    r"(?P<separator>[ \t]?:[ \t]?[A-Za-z][\w.\[\] |]{0,40}=[ \t]?"  # an annotation: password: str = "..."
-    r"|\\?[\"']?\]?[ \t]{0,3}(?:=>|:=|==|[:=])[ \t]{0,3}(?:[|>][+-]?\n[ \t]{1,20})?)"
-    r"(?:[bBrRuU]{1,2}(?=[\"']))?"  # bytes of Python: password=b"..."
-    r"(?P<value>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
-    r"|\\\"(?:[^\"\\\n]|\\[^\"\n])*\\\"|\\'(?:[^'\\\n]|\\[^'\n])*\\'"
-    r"|(?:\\?[\"'])?[^\s\"'&;]*[^\s\"'&;,)\]}>\\])"
-)
 # In a sentence: the password is "x". A plain word counts where it ends the sentence and says
 # nothing of a password.
 _SAID = re.compile(
-    r"(?i)(\b(?:password|passphrase|passwd|passwort|pwd|secret|token|api[ -]?key)[ \t]+"
-    r"(?:is|was|ist|set to|changed to)[ \t]*:?[ \t]+)"
+    r"(?i)(\b(?:password|passphrase|passwd|passwort|passcode|pwd|pw|secret|token|api[ -]?key)[ \t]+"
+    r"(?:(?:of|for)[ \t]+(?:the[ \t]+|user[ \t]+)?[^\s:]{1,60}[ \t]+)?"
+    r"(?:(?:is|was|ist|has[ \t]+been)(?:[ \t]+now|[ \t]+(?:set|changed|reset)[ \t]+to)?|equals"
+    r"|(?:set|changed|reset)[ \t]+to)[ \t]*:?[ \t]+)"
     r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`|[^\s\"'`]{1,256})(?=[ \t]*(\S?))"
 )
 # login failed for admin with password hunter2x: a digit or a sign, and no name of a method, version
@@ -443,27 +533,32 @@ _SAID_WITH = re.compile(
     r"(?=[^\s\"']{0,256}[0-9!@#$^&*+=~])([^\s\"'`/.({<%[$*-][^\s\"'`]{4,255})"
 )
 _SAYS_NOTHING = re.compile(
-    r"(?i)(?:required|invalid|missing|expired|incorrect|wrong|empty|unset|set|correct|valid|hidden|masked|unknown|secret"
-    r"|optional|ignored|used|stored|given|known|none|null|short|long|weak|strong|ok|okay|here|there|needed|changed|reset"
-    r"|encrypted|hashed|revoked|rejected|accepted|refused|public|private|absent|present|blank|bad|stale|old|new|it|this"
-    r"|that|not|too|a|an|the|being|now|still|already|only|never|always|no|in|on|at|by|from|to|for|read|taken|leaked)\Z"
+    r"(?i)(?:required|invalid|missing|expired|incorrect|wrong|empty|unset|set|correct|valid"
+    r"|hidden|masked|unknown|secret"
+    r"|optional|ignored|used|stored|given|known|none|null|short|long|weak|strong|ok|okay|here"
+    r"|there|needed|changed|reset"
+    r"|encrypted|hashed|revoked|rejected|accepted|refused|public|private|absent|present|blank|bad"
+    r"|stale|old|new|it|this"
+    r"|that|not|too|a|an|the|being|now|still|already|only|never|always|no|in|on|at|by|from|to|for"
+    r"|read|taken|leaked)\Z"
 )
-_NO_SECRET = re.compile(
-    r"(?i)(?:\[masked\]|none|null|nil|true|false|yes|no|str|int|bytes|string|bool|optional|any|empty|unset|undefined"
-    r"|required|missing|invalid|expired|incorrect|\*+|x{3,}|\.{3,}|…)\Z"
-    r"|\W{1,3}\Z|\$\{|\$\(|\{\{|\{\}|\{[a-z_]|<|%\(|%s|\[[a-z]"
-    r"|(?:os\.|self\.|settings\.|config\.|env\.|environ|process\.env|getenv|secrets\.|str\b|optional\[)"
-    r"|[a-z_][\w.]*\("
+# password for user bob: x7, password of bob = x7, password -> x7, password x7 was rejected; the
+# value has a digit or a sign.
+_WITH_A_SIGN = (
+    r"(?=[^\s\"']{0,256}[0-9!@#$^&*+=~])(?!\[masked\])[^\s\"'`/.(:{<%[$*-][^\s\"'`]{4,255}"
 )
-# A type after the name of a parameter or a column. The bracket may have been cut off as the end of
-# a sentence.
-_ANNOTATION = re.compile(
-    r"(?:[a-z_]+\.)*(?:Mapped|Annotated|Optional|Union|Literal|ClassVar|Final|Column|Field|list|List|dict|Dict|set|type)"
-    r"\[[\w.\[\] |,\"']{0,80}\Z|(?:[a-z_]+\.)*Secret(?:Str|Bytes)\Z"
+_SAID_FOR = re.compile(
+    r"(?i)(\b(?:password|passphrase|passwd|passwort|passcode|pwd)[ \t]+(?:(?:of|for)[ \t]+"
+    r"(?:the[ \t]+|user[ \t]+)?"
+    rf"\S{{1,100}}?[ \t]{{0,3}}[:=]|->|→)[ \t]{{1,3}}){_WITH_A_SIGN}"
+    rf"|(\b(?:password|passphrase|passwd|passwort)[ \t]+){_WITH_A_SIGN}"
+    r"(?=[ \t]+(?:was|is|has[ \t]+been)[ \t]+(?:rejected|refused|invalid|incorrect|wrong|denied"
+    r"|accepted|expired|revoked))"
 )
-_VARIABLE = re.compile(r"\$[A-Z_][A-Z0-9_]*\Z")
-_WORD = re.compile(r"[A-Za-z][a-z]{0,15}[.!?:]?\Z")
-
+# changed the password from x7 to y8
+_SAID_CHANGED = re.compile(
+    r"(?i)(\bpassword[^\n\"']{0,40}?\bfrom[ \t]+)(\S{1,256})([ \t]+to[ \t]+)([^\s,;.]{1,256})"
+)
 # In a message: incorrect password 'x', password 'x' was rejected, password authentication failed
 # (tried 'x').
 _QUOTED_SAID = re.compile(
@@ -472,21 +567,17 @@ _QUOTED_SAID = re.compile(
     r"|\b(?:password|passphrase|passwd|pwd|token|secret|api[ -]?key)[ \t]+"
     r"(?=(?:\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`)[ \t]+(?:was|is|has been|did|does)["
     r" \t]+(?:not[ \t]+)?"
-    r"(?:rejected|refused|invalid|incorrect|wrong|denied|accepted|expired|revoked|match|leaked|correct))"
+    r"(?:rejected|refused|invalid|incorrect|wrong|denied|accepted|expired|revoked|match|leaked"
+    r"|correct))"
     r"|\bpassword[^\n\"']{0,60}\((?:tried|used|got|given|was)[ \t]*:?[ \t]+)"
     r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`)"
-)
-# A row of values: ('bob', 'password', 'x').
-_ROW = re.compile(
-    r"(?i)([(\[,][ \t]*([\"'])(?:password|passwd|passphrase|secret|api_key|token)\2[ \t]*,[ \t]*)"
-    r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}')(?=[ \t]*[,)\]])"
 )
 _NAME_OF_CODE = re.compile(r"[A-Za-z_]+(?:[.-][A-Za-z_]+)*\Z")
 _HAS_LETTERS = re.compile(r"\w{3}")
 
 
 def _mask_quoted(text: str) -> str:
-    return _ROW.sub(_masked_row, _QUOTED_SAID.sub(_masked_quoted, text))
+    return _QUOTED_SAID.sub(_masked_quoted, text)
 
 
 def _masked_quoted(match: re.Match[str]) -> str:
@@ -498,32 +589,38 @@ def _masked_quoted(match: re.Match[str]) -> str:
     if (
         is_code
         or not _HAS_LETTERS.search(inner)
-        or _NO_SECRET.match(inner)
+        or NO_SECRET.match(inner)
         or _SAYS_NOTHING.match(inner)
     ):
         return match[0]
     return f"{before}{quote}{MASK}{quote}"
 
 
-def _masked_row(match: re.Match[str]) -> str:
-    """Names of columns and choices stay."""
-    quote, inner = match[3][0], match[3][1:-1]
-    if _NAME_OF_CODE.match(inner) or not _HAS_LETTERS.search(inner) or _NO_SECRET.match(inner):
-        return match[0]
-    return f"{match[1]}{quote}{MASK}{quote}"
-
-
 _SIGNS = re.compile(r"[^A-Za-z'’,.;:!?)(-]")
 
 
 def _mask_said(text: str) -> str:
-    return _SAID_WITH.sub(_masked_with, _SAID.sub(_masked_sentence, text))
+    told = _SAID_WITH.sub(_masked_with, _SAID.sub(_masked_sentence, text))
+    told = _masks_group(_SAID_FOR)(told)
+    return _SAID_CHANGED.sub(_masked_change, told)
+
+
+def _masked_change(match: re.Match[str]) -> str:
+    """Both, the old one and the new one; a word of the sentence stays."""
+    return match[1] + _mask_with_a_sign(match[2]) + match[3] + _mask_with_a_sign(match[4])
+
+
+def _mask_with_a_sign(value: str) -> str:
+    bare = value.strip("'\"`")
+    if not _SIGNS.search(bare) or NO_SECRET.match(bare):
+        return value
+    return value.replace(bare, MASK)
 
 
 def _masked_with(match: re.Match[str]) -> str:
     """The punctuation of a sentence stays, and so does a placeholder."""
     bare = match[2].rstrip(".,;:!?)")
-    if not bare or _NO_SECRET.match(bare):
+    if not bare or NO_SECRET.match(bare) or CODE.match(bare):
         return match[0]
     return f"{match[1]}{MASK}{match[2][len(bare) :]}"
 
@@ -533,12 +630,13 @@ def _masked_sentence(match: re.Match[str]) -> str:
     bare = value.rstrip(".,;:!?)")
     if value[0] in "\"'`":
         inner = value[1:-1]
-        if _NO_SECRET.match(inner):
+        if NO_SECRET.match(inner):
             return match[0]
         return f"{match[1]}{value[0]}{MASK}{value[-1]}"
-    if not bare or _NO_SECRET.match(bare) or _SAYS_NOTHING.match(bare):
+    if not bare or any(form.match(bare) for form in (NO_SECRET, CODE, _SAYS_NOTHING)):
         return match[0]
-    ends_here = bare != value or following in ("", "\n")
+    # "a parser's token is code: a word" goes on.
+    ends_here = (bare != value and value[-1] != ":") or following in ("", "\n")
     if not _SIGNS.search(bare) and not ends_here:
         return match[0]
     return f"{match[1]}{MASK}{value[len(bare) :]}"
@@ -578,69 +676,6 @@ def _masks_all(pattern: re.Pattern[str], replacement: str = MASK) -> Callable[[s
     return lambda text: pattern.sub(replacement, text)
 
 
-def _mask_named(text: str) -> str:
-    return _NAMED.sub(_masked_assignment, text)
-
-
-def _masked_assignment(match: re.Match[str]) -> str:
-    before, value = match[0][: -len(match["value"])], match["value"]
-    quote = re.match(r"\\?[\"']", value)
-    closing = ""
-    if quote and value.endswith(quote[0]) and len(value) > quote.end():
-        closing = quote[0]
-    if quote:
-        inner = value[quote.end() : len(value) - len(closing)]
-    else:
-        inner = value
-    name = match["name"]
-    # `DB_PASS=my_secret` is a line of a shell or of a container's settings: what stands there is no
-    # variable of code, whatever it calls itself.
-    is_setting = name.isupper() and match["separator"] == "="
-    is_quoted = quote is not None or (is_setting and _names_secret(inner))
-    if not _is_secret(name.lower(), match["separator"], inner, quoted=is_quoted):
-        return match[0]
-    if quote:
-        return f"{before}{quote[0]}{MASK}{closing}"
-    return before + MASK
-
-
-def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
-    """Whether the value after a telling name is one: not empty, no placeholder, no code, no word of
-    a sentence.
-    """
-    if not quoted:
-        # The punctuation of a sentence or of code, which is no part of the value.
-        value = value.rstrip(")]}>:.,`")
-    if not value or _NO_SECRET.match(value) or _VARIABLE.match(value):
-        return False
-    if not quoted and _is_code(separator, value):
-        return False
-    if name == "pwd" and value[0] in "/~.":
-        return False  # the working folder
-    if value.isdigit() and len(value) < _SHORTEST_NUMBERS.get(name, _SHORTEST_NUMBER):
-        return False
-    return name in _SHORTEST_NUMBERS or quoted or not _is_prose(name, separator, value)
-
-
-def _is_code(separator: str, value: str) -> bool:
-    """A variable (`self.password = password`), or a type (`api_key: Mapped[str]`)."""
-    if _names_secret(value):
-        return True
-    return ":" in separator and _ANNOTATION.match(value) is not None
-
-
-def _is_prose(name: str, separator: str, value: str) -> bool:
-    """The verdict of a test (`PASS: tests/a.sh`), or a word of a sentence."""
-    if ":" not in separator:
-        return False
-    is_word = separator[-1:].isspace() and _WORD.match(value) is not None
-    return name == "pass" or is_word
-
-
-def _names_secret(value: str) -> bool:
-    return value.isidentifier() and _SECRET_NAME.search(value) is not None
-
-
 # -- what somebody else has cut short: password 'open ses...
 
 _CUT = re.compile(r"\.{3}|…")
@@ -652,7 +687,8 @@ _ENDINGS = ("", " was rejected")
 # Where providers' tokens begin; their forms are known by a length that a cut one has no more.
 _CUT_TOKEN = re.compile(
     r"(?<![A-Za-z0-9_])((?:AKIA|ASIA|AIza|ya29\.|GOCSPX-|gh[pousr]_|github_pat_|gl[a-z]{2,6}-"
-    r"|npm_|pypi-|hf_|[srp]k_(?:live|test)_|whsec_|xox[a-z]-|xapp-|SG\.|shp(?:at|ss|ca|pa)_|dapi|eyJ)"
+    r"|npm_|pypi-|hf_|[srp]k_(?:live|test)_|whsec_|xox[a-z]-|xapp-|SG\.|shp(?:at|ss|ca|pa)_|dapi"
+    r"|eyJ)"
     r"[\w.=+/-]{3,256}?)(?=\.{3}|…)"
 )
 
@@ -695,17 +731,18 @@ _OF_QUOTATIONS: tuple[Callable[[str], str], ...] = (
     _masks_group(_QUOTED_PAIR),
     _masks_group(_COMMAND_LINE),
     _masks_group(_OPTION),
-    _mask_named,
+    mask_named,
     _mask_said,
     _mask_quoted,
 )
 
 
-_RULES: tuple[Callable[[str], str], ...] = (
+_RULES_OF_PLAIN_TEXT: tuple[Callable[[str], str], ...] = (
     _mask_private_keys,
     _mask_cut,
     _masks_all(_URL_CREDENTIALS, f"{MASK}@"),
     _masks_all(_URL_TOKEN, f"{MASK}@"),
+    _masks_group(_PAIR_AT_HOST),
     _masks_group(_URL_SIGNED),
     _masks_all(_WEBHOOK),
     _masks_all(_KNOWN_TOKENS),
@@ -716,10 +753,14 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _mask_command_lists,
     _masks_group(_QUOTED_PAIR),
     _masks_group(_COMMAND_LINE),
+    _masks_group(_FURTHER_COMMANDS),
+    _masks_group(_PIPED),
     _masks_group(_DIRECTORY),
     _masks_group(_ORACLE),
     _masks_group(_REDIS_AUTH),
     _masks_group(_SQL_PASSWORD),
+    _masks_group(_IDENTIFIED_BARE),
+    mask_inserted,
     _masks_group(_OPTION),
     _masks_group(_SETTING_LINE),
     _masks_group(_PASSIN),
@@ -728,12 +769,19 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _masks_group(_ELEMENT),
     _masks_group(_ATTRIBUTE),
     _masks_group(_ATTRIBUTE_BEFORE),
+    _masks_group(_NAMED_ELEMENT),
     _masks_group(_PAIR_OF_CODE),
+    _masks_group(MEMBERS_OF_NAME_AND_VALUE),
+    mask_pairs,
+    mask_arguments,
+    mask_compared,
     _masks_group(_ENCODED),
     _masks_group(_ON_NEXT_LINE),
+    _masks_group(_IN_COLUMNS),
     _mask_registry,
     _masks_group(_KEY_DATA),
-    _mask_named,
+    mask_named,
     _mask_said,
     _mask_quoted,
 )
+_RULES = (*_RULES_OF_PLAIN_TEXT, _mask_encoded_texts)

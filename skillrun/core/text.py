@@ -29,7 +29,10 @@ _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 # compile than a command may take.
 _MAY_HOLD_SECRET = re.compile(
     r"(?i)p(?:ass|w|sw)|secret|token|cred|key|auth|cookie|sess|bearer|basic|://|-----|[?&;]sig"
-    r"|[ \t'\"]--?(?:user|[aupw])|sql(?:plus|ldr)|(?:exp|imp)dp|rman|identified|:(?:[0-9]{4}|\*):|[a-z0-9+/_.~-]{15}"
+    r"|[ \t'\"]--?(?:user|[aupw]|[a-z]{0,8}u[ =])|sql(?:plus|ldr)|(?:exp|imp)dp|rman|identified|:"
+    r"(?:[0-9]{4}|\*):"
+    r"|[a-z0-9+/_.~-]{15}|log_?in|sign_in|openssl|rabbitmqctl|sudo|vault|jdbc:|x-(?:amz|goog)"
+    r"|:[^\s:@]{3,64}@|-(?:e|-cert)[ =]"
 )
 # Characters of a line that are looked at, and that are shown.
 _SOME, _FEW = 2_000, 200

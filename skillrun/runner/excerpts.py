@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from skillrun.core.masking import MASK
+from skillrun.core.secret_names import MASK
 from skillrun.core.text import masked, visible
 
 if TYPE_CHECKING:

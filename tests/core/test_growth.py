@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from skillrun.contract.skill import load_skill
-from skillrun.core.masking import MASK
+from skillrun.core.secret_names import MASK
 from skillrun.core.text import excerpt, masked
 from skillrun.frameworks.known import sights_source
 from skillrun.frameworks.known.sights_source import see_source
