@@ -218,6 +218,126 @@ def test_types_that_are_checked_elsewhere_are_none(tmp_path: Path, name: str) ->
     assert say(ask(tmp_path / "repo", HONEST_OF_TYPES[name], TYPED)) == []
 
 
+TESTED_MAKE = ".PHONY: test tests\ntest tests:\n\tpython -m pytest -q -p no:cacheprovider tests\n"
+TESTED: Mapping[str, str] = {
+    "tests/test_tasks.py": "def test_one():\n    assert 1\n",
+    "Makefile": TESTED_MAKE,
+    "REPO_PROFILE.json": '{"commands": {"test": "make test"}}\n',
+}
+# A folder of that name is there already.
+PLURAL = {**TESTED, "REPO_PROFILE.json": '{"commands": {"test": "make tests"}}\n'}
+NO_PHONY = TESTED_MAKE.partition("\n")[2]
+MUTE_TESTS: dict[str, tuple[Mapping[str, str], dict[str, str | None], str]] = {
+    "a file that is called as the target": (TESTED, {"Makefile": NO_PHONY, "test": ""}, "Makefile"),
+    "a folder that is": (PLURAL, {"Makefile": NO_PHONY}, "Makefile"),
+    "a file found by VPATH": (
+        TESTED,
+        {"Makefile": f"VPATH = docs\n{NO_PHONY}", "docs/test": ""},
+        "Makefile",
+    ),
+    "a file that make is told to keep": (
+        TESTED,
+        {"Makefile": f"MAKEFLAGS += --old-file=test\n{NO_PHONY}", "test": ""},
+        "Makefile",
+    ),
+}
+
+
+TWO_TESTS = "def test_one():\n    assert 1\n\n\ndef test_two():\n    assert 1\n"
+MORE: Mapping[str, str] = {**TESTED, "tests/test_tasks.py": TWO_TESTS}
+
+
+def recipe(words: str, before: str = "") -> dict[str, str | None]:
+    return {"Makefile": f".PHONY: test\n{before}test:\n\tpython -m pytest -q {words}\n"}
+
+
+FEWER_TESTS: dict[str, tuple[dict[str, str | None], str]] = {
+    "-m": (recipe("-m 'not parametrize' -k one"), "Makefile"),
+    "a path": (recipe("tests/test_tasks.py::test_one"), "Makefile"),
+    "-o": (recipe("-o python_functions='*_one' tests"), "Makefile"),
+    "a plugin": (
+        {
+            **recipe("-p plug tests"),
+            "plug.py": "def pytest_collection_modifyitems(items):\n    del items[1:]\n",
+        },
+        "Makefile",
+    ),
+    "a variable of the recipe": (
+        {"Makefile": "test:\n\tPYTEST_ADDOPTS='-k one' python -m pytest -q tests\n"},
+        "Makefile",
+    ),
+    "an exported variable": (
+        recipe("tests", "export PYTEST_ADDOPTS = -k one\n"),
+        "Makefile",
+    ),
+    "the profile": (
+        {"REPO_PROFILE.json": '{"commands": {"test": "python -m pytest -k one tests"}}\n'},
+        "REPO_PROFILE.json",
+    ),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", FEWER_TESTS)
+def test_a_command_that_runs_fewer_tests_is_an_error(tmp_path: Path, name: str) -> None:
+    changes, path = FEWER_TESTS[name]
+    found = [one for one in ask(tmp_path / "repo", changes, MORE) if one.severity == "error"]
+    assert {(one.rule, one.path) for one in found} == {("verify.check-finds-less", path)}
+    assert "tests/test_tasks.py::test_two" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["README.md", "shop/tasks.py", "tests/test_a.py", ".skillrun/jobs/a.yaml"], False),
+        *(([path], True) for path in ("Makefile", "noxfile.py", "scripts/run.py", "tox.ini")),
+        (["tests/conftest.py"], True),
+        (["shop/tasks.py", "test"], True),
+    ],
+)
+def test_what_may_steer_the_tests(paths: list[str], *, expected: bool) -> None:
+    assert compare.may_steer_tests(paths) is expected
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", MUTE_TESTS)
+def test_a_command_that_runs_no_tests_any_more_is_an_error(tmp_path: Path, name: str) -> None:
+    base, changes, path = MUTE_TESTS[name]
+    found = [one for one in ask(tmp_path / "repo", changes, base) if one.severity == "error"]
+    assert {(one.rule, one.path) for one in found} == {("verify.check-finds-less", path)}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tests/test_more.py": "def test_two():\n    assert 1\n", "setup.cfg": ""},
+        {"tests/test_tasks.py": "def test_other():\n    assert 1\n", "setup.cfg": ""},
+        {"Makefile": NO_PHONY},
+        {"Makefile": TESTED_MAKE.replace("-q ", "-q -x ")},
+        {"Makefile": "test:\n\tpython -m unittest discover -s tests -t .\n"},
+    ],
+)
+def test_one_that_runs_them_is_none(tmp_path: Path, changes: dict[str, str | None]) -> None:
+    assert say(ask(tmp_path / "repo", changes, TESTED)) == []
+
+
+@pytest.mark.real
+def test_a_check_that_keeps_bytecode_finds_each_fault(tmp_path: Path) -> None:
+    """It compares whole seconds, and one question follows the other within one."""
+    compiles = {**BASE, "Makefile": "lint:\n\tpython -m compileall -q shop\n"}
+    assert say(ask(tmp_path / "repo", {"shop/late.py": "A = 1\n"}, compiles)) == []
+
+
+def test_a_file_is_written_each_time_with_another_second(tmp_path: Path) -> None:
+    asker = Asker(lambda: pytest.fail("nothing is checked out"), "n", 0.0, 0.0, print)
+    times = set()
+    for content in (b"1", b"2", b"3"):
+        asker._put(tmp_path, "a.py", content)
+        times.add(int((tmp_path / "a.py").stat().st_mtime))
+    assert len(times) == 3
+
+
 def test_a_fault_has_the_files_own_line_ends() -> None:
     assert plant(b"a = 1\r\n", HARMLESS, "n") == b"a = 1\r\n\r\n\r\n# n\r\n"
     assert plant(b"a = 1", HARMLESS, "n") == b"a = 1\n\n\n# n\n"

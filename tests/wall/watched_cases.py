@@ -81,7 +81,12 @@ SPEC = """\
     effects:
       - {name: email, call: "shop.mailer:send", guarantee: keyed, key_arg: idempotency_key}
     proof:
-      env: {SHOP_DB: "{scratch}/app.db"}
+      env:
+        SHOP_DB: "{scratch}/app.db"
+        SHOP_RELAY: smtp://mail.example
+        SHOP_HOST: mail.example
+        SHOP_API_KEY: k1
+        SHOP_MODE: live
 """
 
 
@@ -703,6 +708,45 @@ FURTHER = (
 )
 # Asked of all variables at once, by an error, of what a process is started with, of a library.
 BY_OTHER_WAYS = (
+    *(
+        Case(
+            f"further-{asked}",
+            "error",
+            tasks(imports=f"import {modules}", before=f"if {asked}:\n    return"),
+        )
+        for modules, asked in (
+            ("os", "'CI' in dict(os.environ)"),
+            ("os", "os.environ.keys() & {'CI'}"),
+            ("os", "os.umask(0) == 18"),
+            ("sys", "sys.stdin is None"),
+            ("sys", "sys.modules['__main__'].__file__ == 'x'"),
+            ("__main__", "hasattr(__main__, '__file__') and __main__.__file__ == 'x'"),
+            ("sys", "sys.stdout is not sys.__stdout__"),
+            ("sys", "mailer.__loader__ is None"),
+            ("sys", "mailer.__file__.startswith('/work')"),
+            ("sys", "hasattr(mailer.send, 'assert_called')"),
+            ("sys", "'mock' in repr(mailer.send)"),
+            ("importlib.metadata", "importlib.metadata.version('pytest')"),
+            ("logging", "logging.root.handlers == []"),
+            ("os", "os.path.ismount('/home')"),
+            ("sys", "settings.broker_url.startswith('memory')"),
+        )
+    ),
+    *(
+        Case(
+            f"value-of-the-proofs-own-{asked}",
+            "error",
+            tasks(imports="import os", before=f"if {asked}:\n    return"),
+        )
+        for asked in (
+            "'mail.example' in os.environ['SHOP_RELAY']",
+            "'mail.example' in os.environ.get('SHOP_RELAY', 'mail.example')",
+            "os.environ['SHOP_HOST'] == 'mail.example'",
+            "os.environ['SHOP_DB'].endswith('app.db')",
+            "os.environ['SHOP_API_KEY'] == 'k1'",
+            "len(os.environ['SHOP_API_KEY']) < 8",
+        )
+    ),
     Case(
         "any-variable-of-pytest",
         "error",
@@ -1039,6 +1083,33 @@ BY_OTHER_WAYS = (
 BASE_TESTING = tasks(before="if settings.TESTING:\n    return")
 BASE_FIELD = config(imports="import sys", fields='TESTING = "pytest" in sys.modules')
 NEIGHBOURS = (
+    Case(
+        "where-a-module-lies-is-used",
+        "nothing",
+        tasks(
+            imports="import sys\nfrom pathlib import Path",
+            before="page = Path(mailer.__file__).parent / 'page.txt'\n"
+            "print(page, str(order_id), file=sys.stderr)\nif not email:\n    return",
+        ),
+    ),
+    Case(
+        "run-by-its-name",
+        "nothing",
+        tasks(last=f"\n\n{GUARD}\n    send_receipt(7, 'a@b.c')"),
+    ),
+    Case(
+        "mode-that-the-proof-sets",
+        "nothing",
+        tasks(imports="import os", first='if os.environ["SHOP_MODE"] != "live":\n    return'),
+    ),
+    Case(
+        "place-that-the-proof-sets-is-used",
+        "nothing",
+        mailer(
+            first="relay = os.environ['SHOP_RELAY']\nif not relay:\n    raise RuntimeError\n"
+            "post(relay, email, os.environ['SHOP_API_KEY'])"
+        ),
+    ),
     Case(
         "what-the-base-does-already",
         "note",

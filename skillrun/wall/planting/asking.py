@@ -19,13 +19,15 @@ from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.skills.job_worker.stages.validate import telling_lines
 from skillrun.validations.environment import command_env
-from skillrun.validations.run import run_command
+from skillrun.validations.run import CommandResult, run_command
 from skillrun.wall.checkout import Checkout
+from skillrun.wall.planting.collecting import Listener
 from skillrun.wall.planting.faults import Fault, plant
 
 # What reads code. The others (tests, a build) are asked last, where a fault would count as lost.
 READING = ("lint", "typecheck")
 FURTHER = ("build", "test")
+TESTING = ("test",)
 _NO_COMMAND = ("none", "unknown")
 _SHOWN = 160  # characters of what a check said
 
@@ -70,6 +72,7 @@ class Asker:
         self._limit_s, self._say = limit_s, say
         self._stack = ExitStack()
         self._checkout: Checkout | None = None
+        self._written_s = 0
 
     def __enter__(self) -> Asker:
         return self
@@ -97,13 +100,13 @@ class Asker:
         as_committed = _read(checkout.root / path)
         try:
             for other, content in (instead or {}).items():
-                _put(checkout.root, other, content)
+                self._put(checkout.root, other, content)
             planted = _read(checkout.root / path)
             if fault is not None:
                 planted = plant(planted, fault, self._name)
                 # Whether the file is as git has it is no question of lint: git shows no difference.
                 git_output(checkout.root, "update-index", "--assume-unchanged", "--", path)
-                _put(checkout.root, path, planted)
+                self._put(checkout.root, path, planted)
             commands = dict(_list_commands(checkout.root, kinds))
             return self._run(checkout, commands, path, planted)
         except OSError as error:
@@ -111,18 +114,31 @@ class Asker:
         finally:
             self._put_back(checkout, path, as_committed)
 
+    def list_collected(self, instead: Mapping[str, bytes | None] | None = None) -> frozenset[str]:
+        """The tests that the declared command would run, where that is pytest's; none runs.
+        `instead` as in `ask`. Raises NotAsked as well.
+        """
+        checkout = self._open()
+        root = checkout.root
+        try:
+            for path, content in (instead or {}).items():
+                self._put(root, path, content)
+            with Listener(self._name, root) as listener:
+                env = listener.add_to(_make_environment(checkout))
+                for kind, command in _list_commands(root, TESTING):
+                    self._run_command(kind, command, root, env)
+                return listener.read_tests()
+        except OSError as error:
+            raise NotAsked(str(error)) from error
+        finally:
+            self._take_back(checkout)
+
     def _run(
         self, checkout: Checkout, commands: Mapping[str, str], path: str, planted: bytes
     ) -> Answer:
         root, env = checkout.root, _make_environment(checkout)
-        limit_s = _find_limit(root) or self._limit_s
         for kind, command in commands.items():
-            if time.monotonic() > self._deadline:
-                raise NoTimeLeft("there was no time left")
-            self._say(f"{kind}: {command}")
-            ran = run_command(command, cwd=root, env=env, timeout_s=limit_s, on_line=self._say)
-            if ran.timed_out:
-                raise NotAsked(f"{command}: {ran.words}")
+            ran = self._run_command(kind, command, root, env)
             if not ran.ok:
                 said = telling_lines(ran.tail).replace(f"{root}/", "")[:_SHOWN]
                 return Answer(f"{command} ({ran.words}): {said}")
@@ -130,6 +146,25 @@ class Asker:
             if not _is_as_planted(root / path, planted):
                 return Answer(f"{command} changes the file")
         return Answer()
+
+    def _run_command(
+        self, kind: str, command: str, root: Path, env: dict[str, str]
+    ) -> CommandResult:
+        if time.monotonic() > self._deadline:
+            raise NoTimeLeft("there was no time left")
+        self._say(f"{kind}: {command}")
+        limit_s = _find_limit(root) or self._limit_s
+        ran = run_command(command, cwd=root, env=env, timeout_s=limit_s, on_line=self._say)
+        if ran.timed_out:
+            raise NotAsked(f"{command}: {ran.words}")
+        return ran
+
+    def _put(self, root: Path, path: str, content: bytes | None) -> None:
+        """Each time with another second: bytecode of the file before would count as this one's, and
+        a check that compiles what is new would find nothing.
+        """
+        self._written_s = max(int(time.time()), self._written_s + 1)
+        _put(root, path, content, self._written_s)
 
     def _open(self) -> Checkout:
         if self._checkout is None:
@@ -140,10 +175,14 @@ class Asker:
         """The next question is asked of the commit again: of another checkout where this one is not
         it, byte for byte.
         """
+        with suppress(OSError, SkillrunError):
+            self._put(checkout.root, path, as_committed)
+            git_output(checkout.root, "update-index", "--no-assume-unchanged", "--", path)
+        self._take_back(checkout)
+
+    def _take_back(self, checkout: Checkout) -> None:
         is_same = False
         with suppress(OSError, SkillrunError):
-            _put(checkout.root, path, as_committed)
-            git_output(checkout.root, "update-index", "--no-assume-unchanged", "--", path)
             is_same = not any(checkout.contents.find_changes())
         if not is_same:
             self._stack.close()
@@ -160,8 +199,8 @@ def _make_environment(checkout: Checkout) -> dict[str, str]:
     return command_env(checkout.root, environ)
 
 
-def _put(root: Path, path: str, content: bytes | None) -> None:
-    """Writes a file of the checkout anew, with the mode that it had. Raises OSError where a check
+def _put(root: Path, path: str, content: bytes | None, written_s: int) -> None:
+    """Writes a file of the checkout anew, with the mode that it had and that time. Raises OSError where a check
     has put a link that leads elsewhere in its way.
     """
     place = root / path
@@ -179,6 +218,7 @@ def _put(root: Path, path: str, content: bytes | None) -> None:
     with os.fdopen(os.open(place, flags, mode), "wb") as file:
         file.write(content)
     place.chmod(mode)
+    os.utime(place, (written_s, written_s))
 
 
 def _read(place: Path) -> bytes:

@@ -1,10 +1,12 @@
 """A check that cannot fail shows nothing. So a fault is planted in the file of each job's handler,
 and the lint and type checks of HEAD are asked whether they find it: where those of the base do, and
-HEAD's do not, the branch has made them mute, whatever it wrote where.
+HEAD's do not, the branch has made them mute, whatever it wrote where. The command that runs the
+tests is asked in the same way, over a test file that nobody can read.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,14 +16,22 @@ from functools import partial
 from skillrun.core.errors import SkillrunError
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.git import git_output
-from skillrun.repo.places import is_taken_for_tests, is_test
+from skillrun.repo.places import is_taken_for_tests, is_test, is_test_module
 from skillrun.wall.checkout import Checkout, make_checkout
 from skillrun.wall.commit import Entry, read_entries
 from skillrun.wall.counting.count import DEFAULT_LIMIT_S, Sides
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.specs import at
-from skillrun.wall.planting.asking import FURTHER, READING, Answer, Asker, NotAsked, NoTimeLeft
+from skillrun.wall.planting.asking import (
+    FURTHER,
+    READING,
+    TESTING,
+    Answer,
+    Asker,
+    NotAsked,
+    NoTimeLeft,
+)
 from skillrun.wall.planting.faults import FAULTS, HARMLESS, SYNTAX, UNUSED, Fault, draw_name
 
 LESS_RULE = "verify.check-finds-less"
@@ -30,13 +40,15 @@ NOT_ASKED_RULE = "verify.check-not-asked"
 HELP = {
     LESS_RULE: (
         "A check that cannot fail shows nothing. A fault is planted in the handler's file, in a "
-        "checkout of the wall's own: the base's lint or type check finds it, and HEAD's does not."
+        "checkout of the wall's own: the base's lint or type check finds it, and HEAD's does not. "
+        "Or the base's command for the tests fails where a test file is no Python, and HEAD's "
+        "passes: it runs no tests."
     ),
     NOTHING_RULE: (
         "The repository's lint and type checks find none of the faults that were planted in the "
         "handler's file, at the base neither: that they pass is no evidence."
     ),
-    NOT_ASKED_RULE: "Whether the lint and type checks still find a fault was not asked, and why.",
+    NOT_ASKED_RULE: "Whether the checks still find a fault was not asked, and why.",
 }
 # Seconds that may have passed when a check of either side begins.
 _ENOUGH_S = 300.0
@@ -60,6 +72,9 @@ _SETTINGS = (
 _FILES = ("100644", "100755")
 # What no check of code looks at: where nothing else changed, nothing is asked.
 _PAGES = (".md", ".rst")
+# Folders of programs that a Makefile calls.
+_SCRIPTS = re.compile(r"(^|/)(scripts?|bin|tools?|ci|\.[\w-]+)(/|$)")
+_MOST_NAMED = 3
 _HINT = (
     "let the check find such a fault again; where it shall not any more, a person decides that in a"
     " change of its own"
@@ -112,6 +127,77 @@ class _Comparison:
     def find(self) -> Iterator[Finding]:
         if all(path.endswith(_PAGES) for path in _list_changed_paths(self.sides)):
             return
+        yield from self._find_mute_checks()
+        try:
+            yield from self._find_mute_tests()
+        except NotAsked as error:
+            yield _say_not_asked(str(error))
+
+    def _find_mute_tests(self) -> Iterator[Finding]:
+        """An error where HEAD's command for the tests runs fewer of them than the base's."""
+        if not may_steer_tests(_list_changed_paths(self.sides)):
+            return
+        if not self.base.list_commands(TESTING):
+            return
+        collected = self.head.list_collected()
+        if collected:
+            yield from self._find_left_out(collected)
+        else:
+            yield from self._find_unread_tests()
+
+    def _find_left_out(self, collected: frozenset[str]) -> Iterator[Finding]:
+        """By what pytest collects: `-m`, a path, a plugin, `PYTEST_ADDOPTS` in a recipe."""
+        gone = self.base.list_collected() - collected
+        lost = sorted(test for test in gone if self._is_held(test))
+        if not lost:
+            return
+        named = ", ".join(map(quoted, lost[:_MOST_NAMED]))
+        if len(lost) > _MOST_NAMED:
+            named += f" and {len(lost) - _MOST_NAMED} more"
+        commands = quoted(", ".join(self.head.list_commands(TESTING).values()))
+        message = f"the base's command for the tests runs {named}, and HEAD's does not: {commands}"
+        path, line = lost[0].partition("::")[0], 1
+        culprit = self._find_culprit_of_tests(lost[0])
+        if culprit is not None:
+            path, line = culprit.path, _find_first_line(culprit)
+            shown = culprit.new_line(line) or culprit.old_line(line)
+            message += f"; with the base's {quoted(path)} it would: {quoted(shown)}"
+        yield Finding(LESS_RULE, Severity.ERROR, message, path, line, _HINT)
+
+    def _is_held(self, test: str) -> bool:
+        """Whether HEAD still has a test of that name in that file."""
+        path, _, name = test.partition("::")
+        entry = read_entries(self.sides.repo.root, self.sides.head).get(path)
+        text = _read_text(self.sides, entry) or ""
+        return f"def {name.rpartition('::')[2]}(" in text
+
+    def _find_culprit_of_tests(self, test: str) -> File | None:
+        """The changed file without whose change HEAD's command would run the test."""
+        for file in _list_changed(self.sides)[:_MOST_TRIED]:
+            try:
+                if test in self.head.list_collected({file.path: _encode(file.old)}):
+                    return file
+            except NotAsked:
+                return None
+        return None
+
+    def _find_unread_tests(self) -> Iterator[Finding]:
+        """By a test file that cannot be read, where pytest told nothing: `make test` runs nothing
+        where a file is called `test`.
+        """
+        missed = _list_test_files(self.sides)
+        for path in missed:
+            if self.head.ask(path, SYNTAX, TESTING).is_found:
+                return
+        for path in missed:
+            answer = self.base.ask(path, SYNTAX, TESTING)
+            # Where the base's is red by itself there is nothing to compare with.
+            if answer.is_found and not self.base.ask(path, HARMLESS, TESTING).is_found:
+                place = _Place(path, path, is_handlers=False)
+                yield self._describe(place, {SYNTAX: answer}, TESTING)
+                return
+
+    def _find_mute_checks(self) -> Iterator[Finding]:
         if not (self.head.list_commands(READING) or self.base.list_commands(READING)):
             return
         places = _list_places(self.sides, self.diff)
@@ -208,10 +294,12 @@ class _Comparison:
             return False
         return self.head.ask(place.head, fault, FURTHER).is_found
 
-    def _describe(self, place: _Place, lost: Mapping[Fault, Answer]) -> Finding:
+    def _describe(
+        self, place: _Place, lost: Mapping[Fault, Answer], kinds: tuple[str, ...] = READING
+    ) -> Finding:
         first, answer = next(iter(lost.items()))
         words = ", ".join(fault.words for fault in lost)
-        commands = self.head.list_commands(READING).values()
+        commands = self.head.list_commands(kinds).values()
         passing = "it has none"
         if commands:
             passing = f"{quoted(', '.join(commands))} passes with it"
@@ -223,7 +311,7 @@ class _Comparison:
         if list(lost) == [UNUSED]:
             # One rule less may be what somebody wants.
             severity = Severity.WARNING
-        culprit = self._find_culprit(place, first)
+        culprit = self._find_culprit(place, first, kinds)
         if culprit is None:
             return Finding(LESS_RULE, severity, message, place.head, 1, _HINT)
         line = _find_first_line(culprit)
@@ -231,14 +319,12 @@ class _Comparison:
         message += f"; with the base's {quoted(culprit.path)} it would: {quoted(shown)}"
         return Finding(LESS_RULE, severity, message, culprit.path, line, _HINT)
 
-    def _find_culprit(self, place: _Place, fault: Fault) -> File | None:
+    def _find_culprit(self, place: _Place, fault: Fault, kinds: tuple[str, ...]) -> File | None:
         """The changed file without whose change HEAD's checks would find the fault."""
         for file in _list_changed(self.sides)[:_MOST_TRIED]:
-            content = None
-            if file.old is not None:
-                content = file.old.encode("utf-8", "surrogateescape")
             try:
-                if self.head.ask(place.head, fault, instead={file.path: content}).is_found:
+                instead = {file.path: _encode(file.old)}
+                if self.head.ask(place.head, fault, kinds, instead).is_found:
                     return file
             except NotAsked:
                 return None
@@ -266,6 +352,38 @@ def _list_places(sides: Sides, diff: Diff) -> list[_Place]:
         if _is_file(new, place.head) and _is_file(old, place.base):
             kept.setdefault(place.head, place)
     return list(kept.values())[:_MOST_FILES]
+
+
+def may_steer_tests(paths: Iterable[str]) -> bool:
+    """Whether a change may alter what a command for the tests runs, otherwise than its tests do,
+    which the wall counts: a Makefile, a script, settings; no page, no spec, no module of a package.
+    """
+    return not all(path.endswith(_PAGES) or _is_plain(path) for path in paths)
+
+
+def _is_plain(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    if path.startswith(".skillrun/") or is_test_module(path):
+        return True
+    is_script = not folder or _SCRIPTS.search(folder) is not None or name == "conftest.py"
+    return name.endswith(".py") and not is_script
+
+
+def _encode(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _list_test_files(sides: Sides) -> list[str]:
+    """Test files that both sides hold: the first and the last, which often lie in other folders."""
+    old = read_entries(sides.repo.root, sides.base)
+    new = read_entries(sides.repo.root, sides.head)
+    found = []
+    for path in sorted(new):
+        if is_test_module(path) and _is_file(new, path) and _is_file(old, path):
+            found.append(path)
+    return list(dict.fromkeys((*found[:1], *found[-1:])))
 
 
 def _find_handler(spec: File, diff: Diff, *, is_new: bool) -> str | None:
@@ -339,6 +457,6 @@ def _say_nothing_to_compare(place: _Place, whatever: Answer) -> Finding:
 
 
 def _say_not_asked(why: str, severity: Severity = Severity.WARNING) -> Finding:
-    message = f"not asked whether lint and type checks still find a fault: {why}"
+    message = f"not asked whether the checks still find a fault: {why}"
     hint = "look yourself at what became of the checks"
     return Finding(NOT_ASKED_RULE, severity, message, hint=hint)

@@ -41,6 +41,10 @@ _FINDERS = (
     "importlib.import_module",
     "pkgutil.find_loader",
     "builtins.__import__",
+    "importlib.metadata.version",
+    "importlib.metadata.distribution",
+    "pkg_resources.get_distribution",
+    "pkg_resources.require",
 )
 _EVALUATORS = ("builtins.eval", "builtins.exec", "builtins.compile")
 _TYPE_QUESTIONS = (
@@ -53,6 +57,9 @@ _TYPE_QUESTIONS = (
     "inspect.getfile",
     "inspect.getmodule",
     "inspect.unwrap",
+    "builtins.id",
+    "builtins.repr",
+    "builtins.str",
 )
 # Methods of a mapping that ask for one key.
 _LOOKUPS = ("get", "pop", "setdefault", "__contains__")
@@ -108,11 +115,12 @@ PREDICATES = {
 @dataclass
 class Signs:
     """Reads the signs of one side. `set_variables`: those that the spec's proof sets, as production
-    does.
+    does; `own_values`: those of them that have another value there, as a database's place has.
     """
 
     project: Project
     set_variables: frozenset[str]
+    own_values: frozenset[str] = frozenset()
 
     def read_sign(self, module: Module, node: ast.AST) -> Sign | None:
         """The sign that a node itself is; what is inside of it is another question."""
@@ -199,8 +207,14 @@ class Signs:
             return Sign(signs.READ[name][0], name, signs.READ[name][1])
         if name in _MAPPINGS:
             return self._read_environment(module, node)
+        if name is not None and name.startswith("__main__."):
+            return Sign(Kind.FLAG, name, signs.MAIN_WHY)
         if not isinstance(node, ast.Attribute):
             return None
+        if node.attr in signs.MODULE_FACTS:
+            return Sign(*signs.MODULE_FACTS[node.attr])
+        if node.attr in signs.OWN_SETTINGS and self._hangs_from_settings(module, node.value):
+            return Sign(Kind.PLACE, node.attr, signs.OWN_SETTINGS_WHY)
         if node.attr in signs.ASKED_METHODS:
             return Sign(Kind.FLAG, node.attr, signs.ASKED_METHODS[node.attr])
         if node.attr in signs.EAGER and self._is_of_attempt(module, node.value):
@@ -370,6 +384,10 @@ class Signs:
         names = [self.dotted_name(module, side) for side in sides]
         if set(names) & set(_MAPPINGS):
             return self._read_variable(module, node.left)
+        # `"CI" in dict(os.environ)`
+        is_asked = isinstance(node.ops[0], ast.In | ast.NotIn)
+        if is_asked and self._is_whole_environment(module, sides[1]):
+            return self._read_variable(module, node.left)
         for side in sides:
             sign = self._read_scratch(module, side, [other for other in sides if other is not side])
             if sign is not None:
@@ -506,6 +524,8 @@ class Signs:
             return Sign(signs.VARIABLES[name][0], name, signs.VARIABLES[name][1])
         if signs.TESTING.search(name):
             return Sign(Kind.FLAG, name, signs.TESTING_WHY)
+        if name in self.own_values:
+            return Sign(Kind.PLACE, name, signs.OWN_VALUE_WHY)
         if name in self.set_variables:
             return None
         return Sign(Kind.VARIABLE, name, "proof.env does not set it")
@@ -540,6 +560,8 @@ def _find_reader(module: Module, whole: ast.expr) -> str | None:
         return "for"
     if isinstance(above, ast.FormattedValue):
         return "str"
+    if isinstance(above, ast.BinOp):  # `os.environ.keys() & {"CI"}`
+        return "set"
     if isinstance(above, ast.Starred):
         return _find_holder(module, above)
     if not isinstance(above, ast.Call) or whole not in above.args:

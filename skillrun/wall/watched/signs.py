@@ -46,6 +46,7 @@ _TRACE = "debuggers, coverage and proofs leave their traces here"
 _FLAGS = "the interpreter of a proof is started with other flags"
 _SCRATCH = "a proof runs below a temporary folder"
 _MACHINE = "who and where one is differs from production"
+MAIN_WHY = "the module that a process was started with is another one in a proof and in a test"
 
 # Dotted name -> (kind, why). The name alone is the sign, called or not.
 READ: dict[str, tuple[Kind, str]] = {
@@ -64,6 +65,38 @@ READ: dict[str, tuple[Kind, str]] = {
     "sys.gettrace": (Kind.FLAG, _TRACE),
     "sys.getprofile": (Kind.FLAG, _TRACE),
     "sys.monitoring": (Kind.FLAG, _TRACE),
+    "sys.gettotalrefcount": (Kind.FLAG, _FLAGS),
+    "sys.excepthook": (Kind.FLAG, _TRACE),
+    "sys.displayhook": (Kind.FLAG, _TRACE),
+    "sys.breakpointhook": (Kind.FLAG, _TRACE),
+    "sys.getrecursionlimit": (Kind.FLAG, _FLAGS),
+    "sys.stdin": (Kind.PLACE, _PROCESS),
+    "sys.stdout": (Kind.PLACE, _PROCESS),
+    "sys.stderr": (Kind.PLACE, _PROCESS),
+    "sys.__stdin__": (Kind.FLAG, _PROCESS),
+    "sys.__stdout__": (Kind.FLAG, _PROCESS),
+    "sys.__stderr__": (Kind.FLAG, _PROCESS),
+    "sys.__excepthook__": (Kind.FLAG, _TRACE),
+    "faulthandler.is_enabled": (Kind.FLAG, _TRACE),
+    "tracemalloc.is_tracing": (Kind.FLAG, _TRACE),
+    "atexit._ncallbacks": (Kind.FLAG, _TRACE),
+    "gc.callbacks": (Kind.FLAG, _TRACE),
+    "gc.get_threshold": (Kind.FLAG, _FLAGS),
+    "gc.get_count": (Kind.FLAG, _FLAGS),
+    "warnings.filters": (Kind.FLAG, _FLAGS),
+    "logging.root.handlers": (Kind.FLAG, "a proof and a test listen to what is logged"),
+    "logging.root.hasHandlers": (Kind.FLAG, "a proof and a test listen to what is logged"),
+    "importlib.metadata.distributions": (Kind.PLACE, _MODULES),
+    "site.getsitepackages": (Kind.PLACE, _PROCESS),
+    "sysconfig.get_path": (Kind.PLACE, _PROCESS),
+    "socket.getdefaulttimeout": (Kind.PLACE, _PROCESS),
+    "signal.getitimer": (Kind.FLAG, _PROCESS),
+    "os.umask": (Kind.FLAG, _PROCESS),
+    "os.path.ismount": (Kind.FLAG, _MACHINE),
+    "platform.release": (Kind.PLACE, _MACHINE),
+    "platform.version": (Kind.PLACE, _MACHINE),
+    "time.tzname": (Kind.PLACE, "a proof runs in time zones of its own"),
+    "locale.getlocale": (Kind.PLACE, _PROCESS),
     "sys._getframe": (Kind.FLAG, _TRACE),
     "sys._current_frames": (Kind.FLAG, _TRACE),
     "sys.getrefcount": (Kind.FLAG, _TRACE),
@@ -211,6 +244,8 @@ VARIABLES: dict[str, tuple[Kind, str]] = {
     "CLAUDECODE": (Kind.FLAG, "an agent's shell has it"),
 }
 
+OWN_VALUE_WHY = "proof.env sets it to a place or a secret of the proof's own"
+
 # `SHOP_TESTING`, `IS_TEST`, `CI`, `PYTEST_CURRENT_TEST`; not `LATEST`, not `STRIPE_TEST_KEY`.
 TESTING = re.compile(
     r"(^|_)(TESTS?|TESTING|TEST_?(MODE|RUN|ENV)|(IN|IS|UNDER|RUNNING)_?TESTS?|UNITTESTS?|CI|PROOF|"
@@ -226,7 +261,7 @@ SETTINGS = re.compile(
 
 WATCHING_MODULES = re.compile(
     r"^(_?pytest|unittest|nose2?|hypothesis|coverage|xdist|doctest|tox|pydevd|pdb|bdb|mock|freezegun|"
-    r"_?skillrun\w*|conftest|tests?)(\.|$)"
+    r"_?skillrun\w*|conftest|tests?|__main__)(\.|$)"
 )
 # Texts with which a path, URL or name is compared by code that looks for its watcher.
 SCRATCH = re.compile(
@@ -235,11 +270,27 @@ SCRATCH = re.compile(
 SCRATCH_WHY = (
     "the files and servers of a proof lie in a temporary folder, or on the loopback address"
 )
-LOOKED_INTO = re.compile(r"^(/proc/|/sys/(class/net|fs/cgroup)|/\.dockerenv|/run/\.containerenv)")
+LOOKED_INTO = re.compile(
+    r"^(/proc(/|$)|/sys/(class/net|fs/cgroup)|/\.dockerenv|/run/\.containerenv)"
+)
 LOOKED_INTO_WHY = "it tells what kind of process or machine this is"
 # In a text that is evaluated.
 EVALUATED = re.compile(
     r"pytest|skillrun|sys\.(modules|argv|flags)|environ|gettrace|_getframe|/proc/"
 )
-FUNCTION_FACTS = ("__wrapped__", "__code__", "__module__", "__closure__", "__globals__", "__self__")
+FUNCTION_FACTS = (
+    *("__wrapped__", "__code__", "__module__", "__closure__", "__globals__", "__self__"),
+    # What a mock has, and no function.
+    *("mock_calls", "call_count", "side_effect", "return_value", "assert_called", "called"),
+)
+# What tells how a module was loaded, and from where.
+MODULE_FACTS = {
+    "__loader__": (Kind.FLAG, "__loader__", _MODULES),
+    "__spec__": (Kind.FLAG, "__spec__", _MODULES),
+    "__cached__": (Kind.FLAG, "__cached__", _MODULES),
+    "__file__": (Kind.PLACE, "__file__", _SCRATCH),
+}
+# Settings of job libraries that are the proof's own.
+OWN_SETTINGS = frozenset(("broker_url", "broker_read_url", "broker_write_url", "result_backend"))
+OWN_SETTINGS_WHY = "a proof has a broker of its own, or none"
 PATCHED_WHY = "a proof and a test replace functions"
