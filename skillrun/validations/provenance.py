@@ -29,6 +29,10 @@ _ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 _WHOLE_ID = re.compile(_ID)
 _ID_FIRST = re.compile(rf"(?m)^({_ID})\b")
 _ID_LISTED = re.compile(rf"(?m)^[ ]*commit ({_ID})$")
+# How git's words begin for what it makes anew.
+_MAKING = ("commit", "revert:")
+# "This reverts commit 4b825dc6..., reversing changes made to ..."
+_ID_REVERTED = re.compile(rf"(?m)^This reverts commit ({_ID})\b")
 # What git notes of work that is not finished -> where the ids of the commits stand in it.
 _NOTES = {
     "MERGE_HEAD": _ID_FIRST,
@@ -92,14 +96,15 @@ def _follow_reflog(root: Path, known: Mapping[str, str]) -> dict[str, str]:
     trees = set(known.values()) - {""}
     steps = list(_read_reflog(root))
     made = _list_made(root, steps)
-    fetched = _find_fetched_trees(root, made)
+    fetched = _find_fetched_trees(root, made, known)
     changes: set[_Change] | None = None
     before: _Step | None = None
     for step in steps:
         is_new = fetched.get(step.tree, set()) <= accepted.keys() and not _is_squashed(
             root, step, accepted
         )
-        is_made_here = is_new and _is_made_on(step, before, accepted)
+        is_made_on = _is_made_on(step, before, accepted) or _takes_back(root, step, accepted)
+        is_made_here = is_new and is_made_on
         if is_made_here and step.commit not in known and step.tree not in trees:
             if changes is None:
                 changes = _find_fetched_changes(root, made, accepted)
@@ -140,6 +145,26 @@ def _is_made_on(step: _Step, before: _Step | None, accepted: Mapping[str, str]) 
     return False
 
 
+def _takes_back(root: Path, step: _Step, accepted: Mapping[str, str]) -> bool:
+    """Whether `git revert` took back a commit of the history that was agreed to: what comes back
+    with it stood there before. Of a fetched one it may be anything.
+    """
+    is_on_accepted = len(step.parents) == 1 and step.parents[0] in accepted
+    if step.action != "revert" or not is_on_accepted:
+        return False
+    reverted = _ID_REVERTED.findall(_read_message(root, step.commit))
+    return bool(reverted) and all(_is_ancestor(root, one, step.parents[0]) for one in reverted)
+
+
+def _is_ancestor(root: Path, commit: str, of: str) -> bool:
+    return run_git(root, "merge-base", "--is-ancestor", commit, of).returncode == 0
+
+
+def _read_message(root: Path, commit: str) -> str:
+    options = ("-1", "--no-show-signature", "--format=%B", commit)
+    return run_git(root, "log", *options, "--").stdout.decode("utf-8", "replace")
+
+
 def _is_merged_here(step: _Step) -> bool:
     """Git's own words for a merge that it made; a fast-forward takes over what somebody else
     made.
@@ -151,9 +176,8 @@ def _is_squashed(root: Path, step: _Step, accepted: Mapping[str, str]) -> bool:
     """Whether a commit's message, as git proposes it, names commits that are not accepted."""
     if not (step.action.startswith("commit") and step.said.startswith(_SQUASHED)):
         return False
-    options = ("-1", "--no-show-signature", "--format=%B", step.commit)
-    message = run_git(root, "log", *options, "--").stdout.decode("utf-8", "replace")
-    return not accepted.keys() >= set(_ID_LISTED.findall(message))
+    named = _ID_LISTED.findall(_read_message(root, step.commit))
+    return not accepted.keys() >= set(named)
 
 
 def _read_reflog(root: Path) -> Iterator[_Step]:
@@ -180,7 +204,7 @@ def _list_made(root: Path, steps: Iterable[_Step]) -> set[str]:
     """
     made = set[str]()
     for step in steps:
-        if step.action.startswith("commit") or _is_merged_here(step):
+        if f"{step.action}:".startswith(_MAKING) or _is_merged_here(step):
             made.add(step.commit)
     options = ("--no-show-signature", "-z", f"--max-count={_MOST_STEPS}", "--format=%H %gs")
     # Where no branch has a reflog git may say so by its exit code: then none was made.
@@ -188,7 +212,7 @@ def _list_made(root: Path, steps: Iterable[_Step]) -> set[str]:
     for entry in done.stdout.decode("utf-8", "replace").split("\0"):
         # "4b825dc6... commit (amend): Receipts", "4b825dc6... merge work: Merge made by ..."
         commit, _, words = entry.partition(" ")
-        if words.startswith("commit") or _MERGED_HERE.match(words):
+        if words.startswith(_MAKING) or _MERGED_HERE.match(words):
             made.add(commit)
     return made
 
@@ -228,10 +252,12 @@ def _list_or_raise(root: Path, *arguments: str, stdin: bytes) -> bytes:
     return done.stdout
 
 
-def _find_fetched_trees(root: Path, made: set[str]) -> dict[str, set[str]]:
-    """Tree -> the commits with it that were fetched and not made here."""
+def _find_fetched_trees(root: Path, made: set[str], known: Iterable[str]) -> dict[str, set[str]]:
+    """Tree -> the commits with it that were fetched and not made here, without the history of those
+    that were agreed to: whoever takes back what it ends with makes a tree of it again.
+    """
     trees: dict[str, set[str]] = {}
-    for commit, tree in _list_unaccepted(root, "%T", made, ()):
+    for commit, tree in _list_unaccepted(root, "%T", made, known):
         trees.setdefault(tree, set()).add(commit)
     return trees
 

@@ -178,6 +178,16 @@ def take_one_file(root: Path) -> None:
     helpers.commit(root, "Mine")
 
 
+def take_back_what_was_fetched(root: Path) -> None:
+    """Theirs, then its removal: to take that back is to bring theirs."""
+    upstream = root.with_name("upstream")
+    helpers.git(upstream, "revert", "--no-edit", "HEAD")
+    put_own_beside(root)
+    helpers.git(root, "fetch", "--quiet")
+    helpers.git(root, "checkout", "--quiet", "FETCH_HEAD", "--", "Makefile")
+    helpers.git(root, "revert", "--no-edit", "FETCH_HEAD")
+
+
 def merge_and_commit(root: Path) -> None:
     merge_without_commit(root)
     helpers.git(root, "commit", "--quiet", "--no-edit")
@@ -199,6 +209,7 @@ def check_out_files(root: Path) -> None:
         check_out_files,
         squash_onto_own,
         take_one_file,
+        take_back_what_was_fetched,
     ],
 )
 def test_what_was_fetched_and_committed_here_asks_again(

@@ -165,6 +165,21 @@ def test_what_is_committed_here_asks_nothing_more(
     assert covered(clone)
 
 
+def test_taking_back_the_last_commit_of_those_that_were_agreed_to_asks_nothing(
+    upstream: Path, tmp_path: Path
+) -> None:
+    """Its tree is the one before, which is part of what was agreed to; only to stand there is
+    not.
+    """
+    edit(upstream)
+    helpers.commit(upstream, "Two")
+    root = tmp_path / "later"
+    helpers.git(tmp_path, "clone", "--quiet", str(upstream), str(root))
+    give(root)
+    helpers.git(root, "revert", "--no-edit", "HEAD")
+    assert covered(root)
+
+
 # Git before 2.42: "fatal: options not supported in --stdin mode".
 OLDER_GIT = """\
 #!/bin/sh
