@@ -100,6 +100,15 @@ class Effect(Part):
     mode: Literal["stand_in", "pass_through"] = "stand_in"
     returns: Any = None
 
+    @property
+    def promise(self) -> str | None:
+        """The guarantee. Where none is given, the argument of a key says that its receiver drops
+        what comes twice; None: nothing is promised, so that nothing can be proved.
+        """
+        if self.guarantee is None and self.key_arg is not None:
+            return "keyed"
+        return self.guarantee
+
 
 class JobError(Part):
     """An exception, "module:Class" or the name of a built-in one, and how it is made and met."""

@@ -98,7 +98,7 @@ def _second_job(proof: Proof, target: Target) -> Iterator[str]:
 
 
 def _effect(effect: Effect) -> Iterator[str]:
-    guarantee = effect.guarantee or "keyed"
+    guarantee = effect.promise
     if guarantee == "keyed" and effect.key_arg:
         window = f"for {duration(effect.window)}" if effect.window else "for ever"
         yield (

@@ -17,6 +17,10 @@ NEXT_STEPS = {
         "the proof's picture of the library is wrong here: report it, and trust the real worker"
     ),
     "effect.key-not-named": "name the adapter's argument that carries the key: key_arg",
+    "effect.no-guarantee": (
+        "say its guarantee: keyed with key_arg, transactional, convergent, or at_least_once or"
+        " at_most_once with a reason"
+    ),
     "effect.not-seen": (
         "declare mode: stand_in, or the adapter that writes, so that its doings are seen"
     ),

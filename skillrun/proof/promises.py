@@ -49,6 +49,7 @@ _KEEPS_OPEN: dict[str, tuple[str, ...]] = {
     "store.one-writer": ("effects", "state"),
     "sweep.untried": ("effects", "state"),
     "effect.key-not-named": ("effects",),
+    "effect.no-guarantee": ("effects",),
     "effect.hollow": ("effects", "state"),
     # An undeclared publish may be a retry, and an undeclared file a dead letter.
     "effect.undeclared": _BUT_LOGS,

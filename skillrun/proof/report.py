@@ -198,9 +198,9 @@ def _write_number(count: int, one: str, many: str) -> str:
 
 
 def _describe_effect(effect: Effect, proof: Proof) -> dict[str, Any]:
-    declared = effect.guarantee or "keyed"
-    found: dict[str, Any] = {"name": effect.name, "declared": declared, "observed": "unknown"}
-    found |= {"repeated": [], "lost": [], "hint": None}
+    declared = effect.promise
+    found: dict[str, Any] = {"name": effect.name, "declared": declared or "none"}
+    found |= {"observed": "unknown", "repeated": [], "lost": [], "hint": None}
     if proof.reference is None:
         return found
     part = find_part(proof, effect)

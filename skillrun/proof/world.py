@@ -99,10 +99,15 @@ def _judge_stand_ins(target: Target, reference: Reference) -> Iterator[Judgement
 
 
 def _judge_effects(reference: Reference) -> Iterator[Judgement]:
-    """A keyed effect needs to name its key; one that is passed through must do something that is
-    seen.
+    """An effect needs a guarantee, and a keyed one the name of its key; one that is passed through
+    must do something that is seen.
     """
     for effect in reference.effects:
+        if effect.promise is None:
+            said = (
+                f"effect {effect.name} has no guarantee: nothing says how often it may take place"
+            )
+            yield Judgement(Verdict.INCOMPLETE, "effect.no-guarantee", said, effect=effect.name)
         if effect.guarantee == "keyed" and effect.key_arg is None:
             said = f"effect {effect.name} is declared keyed, but key_arg names no argument"
             yield Judgement(Verdict.INCOMPLETE, "effect.key-not-named", said)

@@ -90,7 +90,10 @@ def _rest_lines(report: _Value) -> Iterator[Line]:
     library = report["library"].removeprefix("none")
     yield _labelled_line("job", f"{report['handler']}  {library}".rstrip())
     for effect in report["effects"]:
-        said = f"{effect['name']}: {effect['declared']}"
+        declared = effect["declared"]
+        if declared == "none":
+            declared = "no guarantee"
+        said = f"{effect['name']}: {declared}"
         if effect["observed"] not in (effect["declared"], "unknown"):
             said += f"; {_SEEN.get(effect['observed'], effect['observed'])}"
         yield _labelled_line("effect", said)

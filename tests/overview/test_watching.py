@@ -21,9 +21,11 @@ from skillrun.core.errors import Blocked
 from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.proof.fixtures.load import read_fixture
 from skillrun.proof.fixtures.marking import mark_handler, mark_stand_ins
+from skillrun.proof.fixtures.seen import SeenInTests
 from skillrun.proof.fixtures.watch import watch_tests
+from skillrun.proof.judges.unpromised import UNKEYED
 from skillrun.skills.job_worker.drafting.annotated import write_annotated
-from skillrun.skills.job_worker.drafting.draft import draft_spec
+from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed
 from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
 from skillrun.skills.job_worker.overview.handlers import find_job
@@ -226,6 +228,68 @@ def test_no_test_that_reaches_the_handler_starts_nothing(shop: Path) -> None:
     plan = plan_watching(reader, job)
     watched = type(plan)(**{**vars(plan), "tests": ()})
     assert watch_tests(watched).problem == "no test reaches the handler"
+
+
+UNKEYED_JOB = """
+    import requests
+    from celery import Celery
+
+    app = Celery("b")
+
+
+    @app.task
+    def ping(x):
+        requests.post("https://a.example/x", json={"x": x}, timeout=3)
+    """
+KEYED_JOB = UNKEYED_JOB.replace("ping(x)", "pong(x)").replace(
+    'requests.post("https://a.example/x", json={"x": x}, timeout=3)',
+    "deliver(x, idempotency_key=str(x))",
+)
+DELIVER = """
+
+
+    def deliver(x, idempotency_key):
+        requests.post("https://a.example/x", json={"x": x}, timeout=3)
+    """
+SHOW_NOTHING = {
+    "no test": SeenInTests(problem="no test reaches the handler"),
+    "a test that fails": SeenInTests(problem="the tests fail (exit 1)"),
+    "the job is replaced": seen(delivery(raised="builtins:RuntimeError")),
+}
+
+
+def draft_of_pings(root: Path, job: str, shown: SeenInTests, **more: bool) -> Draft:
+    """The draft of a job that calls out, as its tests show nothing of it."""
+    helpers.build_tree(root, {"jobs.py": UNKEYED_JOB, "others.py": KEYED_JOB + DELIVER})
+    reader = open_reader(root)
+    found = find_job(reader.jobs, job)
+    assert found is not None
+    watched = plan_watching(reader, found)
+    return draft_observed(reader, found, watched, lambda _: shown, **more)[0]
+
+
+@pytest.mark.parametrize("name", SHOW_NOTHING)
+def test_an_effect_without_a_key_is_a_guess_however_little_the_tests_show(
+    name: str, home: Path, tmp_path: Path
+) -> None:
+    draft = draft_of_pings(tmp_path / "repo", "ping", SHOW_NOTHING[name])
+    (effect,) = draft.values["effects"]
+    assert (effect["guarantee"], effect["reason"]) == ("at_least_once", UNKEYED)
+    assert "effects: post: at_least_once: it takes no key" in draft.guesses
+    assert not any("takes no key" in decision for decision in draft.decisions)
+
+
+def test_a_person_decides_on_a_draft_that_tests_show_nothing_of(home: Path, tmp_path: Path) -> None:
+    shown = SHOW_NOTHING["no test"]
+    draft = draft_of_pings(tmp_path / "repo", "ping", shown, guesses=False)
+    assert "guarantee" not in draft.values["effects"][0]
+    assert [one for one in draft.decisions if "takes no key" in one]
+
+
+def test_an_effect_with_a_key_is_keyed_where_tests_show_nothing(home: Path, tmp_path: Path) -> None:
+    draft = draft_of_pings(tmp_path / "repo", "pong", SHOW_NOTHING["no test"])
+    assert draft.values["effects"][0]["guarantee"] == "keyed"
+    assert [one for one in draft.guesses if "keyed" in one]
 
 
 REPLACED = {

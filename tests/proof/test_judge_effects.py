@@ -26,14 +26,17 @@ from histories import (
     fault,
     history,
     raised,
+    reference,
     rules,
     spec,
 )
 
 from skillrun.contract.job import Effect, JobSpec
 from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.judgement import Verdict
 from skillrun.proof.judges import attempts, effects
 from skillrun.proof.judges.unpromised import UNKEYED
+from skillrun.proof.world import _judge_effects
 
 
 @pytest.mark.parametrize(
@@ -358,3 +361,24 @@ def test_two_jobs_that_are_given_up_have_two_dead_letters(
     other = replace(both.deliveries[1], job=1)
     both = replace(both, deliveries=(both.deliveries[0], other))
     assert rules(attempts.judge, both, against(spec())) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "rules"),
+    [
+        ({}, ["effect.no-guarantee"]),
+        ({"guarantee": "keyed"}, ["effect.key-not-named"]),
+        ({"key_arg": "key"}, []),
+        ({"guarantee": "at_least_once", "reason": "said"}, []),
+    ],
+)
+def test_an_effect_of_which_nothing_is_promised_is_never_proved(
+    given: dict[str, str], rules: list[str]
+) -> None:
+    """Also in a spec by hand: what it may do twice is a decision, and no default."""
+    one = Effect.model_validate({"name": "email", "call": "app.mail:send", **given})
+    single = replace(reference(), spec=JobSpec(version=1, job="job", effects=(one,)))
+    found = list(_judge_effects(single))
+    assert [judgement.rule for judgement in found] == rules
+    assert all(judgement.verdict is Verdict.INCOMPLETE for judgement in found)
+    assert list(effects.judge(REPEATED, single)) == []

@@ -27,7 +27,7 @@ def judge_given_keys(history: History, reference: Reference, effect: Effect) -> 
     """Checks that a keyed effect has a key in every call, and that one key never stands for two
     things.
     """
-    if effect.guarantee != "keyed":
+    if effect.promise != "keyed":
         return
     calls = history.performed(effect.name)
     for call in calls:
@@ -117,7 +117,7 @@ def judge_new_keys(history: History, reference: Reference, effect: Effect) -> It
     """Checks that nothing which a single run does is done under a further key, where the job need
     not have been done. What else may take place then is not asked: a word that it failed, say.
     """
-    if (effect.guarantee or "keyed") != "keyed" or effect.key_arg is None:
+    if effect.promise != "keyed" or effect.key_arg is None:
         return
     wanted = _group_by_subject(reference.calls(effect.name))
     calls = tuple(call for call in history.performed(effect.name) if str(call["subject"]) in wanted)

@@ -44,7 +44,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if _is_as_in_turn(history, reference, effect) or is_superseded(history, reference):
             continue
         if must_complete(history, reference):
-            yield from _GUARANTEES[effect.guarantee or "keyed"](history, reference, effect)
+            if effect.promise is not None:
+                yield from _GUARANTEES[effect.promise](history, reference, effect)
             continue
         if reference.is_batch and history.schedule.family in ("permanent", "exhaustion"):
             yield from _judge_other_items(history, reference, effect)

@@ -25,7 +25,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if len(calls) <= len(usual):
             continue
         is_new = find_keys(calls) - find_keys(usual)
-        is_dropped = effect.guarantee in (None, "keyed", "convergent") and not is_new
+        is_dropped = effect.promise in ("keyed", "convergent") and not is_new
         if is_dropped or effect.guarantee == "at_least_once":
             continue
         yield name_risk(
@@ -97,7 +97,7 @@ def _judge_shared_keys(history: History, reference: Reference) -> Iterator[Judge
 def find_shared_keys(history: History, reference: Reference) -> Iterator[Event]:
     """The first call of each keyed effect whose key another job has used before it."""
     for effect in reference.effects:
-        if effect.guarantee not in (None, "keyed"):
+        if effect.promise != "keyed":
             continue
         owners: dict[str, int] = {}
         for call in history.performed(effect.name):

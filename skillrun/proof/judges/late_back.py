@@ -96,7 +96,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     if history.schedule.family != "late-back" or history.hung:
         return
     for effect in reference.effects:
-        if effect.guarantee == "keyed":
+        if effect.promise == "keyed":
             yield from _judge_effect(history, reference, effect)
 
 

@@ -52,7 +52,7 @@ def _pair_outcomes(
         # The receiver of a keyed effect drops a repetition, unless it has had time to forget.
         if effect.guarantee == "convergent":
             continue
-        if effect.guarantee != "keyed" or history.schedule.waits:
+        if effect.promise != "keyed" or history.schedule.waits:
             more = seen[len(wanted) :]
             yield effect.name, [f"once more: {call['args']}" for call in more], []
     given = " ".join(map(repr, history.payloads.values()))

@@ -53,7 +53,7 @@ def _name_overwritten(rivalry: Rivalry) -> Judgement:
 def _judge_keys(history: History, reference: Reference, rivalry: Rivalry) -> Iterator[Judgement]:
     """Names a risk where one key stands for two things: its receiver keeps the first call."""
     for effect in reference.effects:
-        if effect.guarantee not in (None, "keyed") or effect.key_arg is None:
+        if effect.promise != "keyed" or effect.key_arg is None:
             continue
         first: dict[str, Event] = {}
         for call in history.performed(effect.name):

@@ -105,7 +105,7 @@ def _is_accepted(event: Event, name: str | None, history: History, reference: Re
 
 def _accepts_repetition(name: str, reference: Reference) -> bool:
     """Whether the guarantee of the effect that is called so says nothing of a second time."""
-    found = [effect.guarantee for effect in reference.effects if effect.name == name]
+    found = [effect.promise for effect in reference.effects if effect.name == name]
     return {"keyed", "convergent", "transactional"}.isdisjoint(found)
 
 

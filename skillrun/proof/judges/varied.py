@@ -33,7 +33,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 def _find_keyed_effects(reference: Reference) -> Iterator[Effect]:
     """Yields the keyed effects whose argument for the key is known."""
     for effect in reference.effects:
-        if (effect.guarantee or "keyed") == "keyed" and effect.key_arg is not None:
+        if effect.promise == "keyed" and effect.key_arg is not None:
             yield effect
 
 

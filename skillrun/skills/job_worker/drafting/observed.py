@@ -93,6 +93,7 @@ def add_observed(
     if example is None:
         reason = seen.problem or _explain_no_example(seen)
         draft.guesses.append(f"payload, setup, state: read from the code alone: {reason}")
+        settle_guarantees(draft, guesses=guesses)
         return None
     draft.example_test = example.first.test
     another = choose_example(seen, needed, (*without, draft.example_test))
@@ -109,9 +110,7 @@ def add_observed(
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
     _say_whence(draft, example.first, is_idle=not example.does_something)
     _add_effects(draft, done, project)
-    draft.drop_of_effects()
-    for effect in draft.values.get("effects", []):
-        _settle_guarantee(draft, effect, guesses)
+    settle_guarantees(draft, guesses=guesses)
     _add_errors(draft, seen, project)
     store = find_store(done)
     _add_values(draft, example.first, Mover(store))
@@ -440,9 +439,17 @@ def _find_key(call: CallSeen, fields: Iterable[str]) -> str | None:
     return None
 
 
+def settle_guarantees(draft: Draft, *, guesses: bool) -> None:
+    """Gives each effect that has none the weakest guarantee that it may have, and says that this is
+    a guess; without `guesses` that stays a decision. Takes back what reading alone said of it.
+    """
+    draft.drop_of_effects()
+    for effect in draft.values.get("effects", []):
+        if "guarantee" not in effect:
+            _settle_guarantee(draft, effect, guesses)
+
+
 def _settle_guarantee(draft: Draft, effect: dict[str, Any], guesses: bool) -> None:
-    if "guarantee" in effect:
-        return
     name = effect["name"]
     if "key_arg" not in effect and not guesses:
         said = f"{name}: it takes no key: at_least_once or at_most_once, with a reason"
