@@ -152,8 +152,8 @@ def _takes_back(root: Path, step: _Step, accepted: Mapping[str, str]) -> bool:
     is_on_accepted = len(step.parents) == 1 and step.parents[0] in accepted
     if step.action != "revert" or not is_on_accepted:
         return False
-    reverted = _ID_REVERTED.findall(_read_message(root, step.commit))
-    return bool(reverted) and all(_is_ancestor(root, one, step.parents[0]) for one in reverted)
+    reverted = _ID_REVERTED.search(_read_message(root, step.commit))
+    return reverted is not None and _is_ancestor(root, reverted[1], step.parents[0])
 
 
 def _is_ancestor(root: Path, commit: str, of: str) -> bool:
