@@ -427,6 +427,10 @@ def trust(
     agent_waivers: Annotated[
         bool, typer.Option("--agent-waivers", help="Let agents waive items in this working tree.")
     ] = False,
+    scripts: Annotated[
+        bool,
+        typer.Option("--scripts", help="Let CI and scripts attest here what only a person can."),
+    ] = False,
     revoke: Annotated[
         bool, typer.Option("--revoke", help="Take back all that was allowed here.")
     ] = False,
@@ -434,7 +438,7 @@ def trust(
     """Allow the code of this working tree to run; a person's to say."""
     from skillrun.cli.commands.trust import trust
 
-    return trust(repo, agents=agents, agent_waivers=agent_waivers, revoke=revoke)
+    return trust(repo, agents=agents, agent_waivers=agent_waivers, scripts=scripts, revoke=revoke)
 
 
 @app.command("status")

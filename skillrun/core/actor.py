@@ -116,6 +116,13 @@ def person(action: str) -> Actor:
     return actor
 
 
+def sits_at_terminal(actor: Actor) -> bool:
+    """Whether a person can have typed this: no agent is seen, and input and output are a terminal.
+    What SKILLRUN_ACTOR claims does not count, since whoever starts a command can set it.
+    """
+    return not actor.is_agent and _is_at_terminal()
+
+
 def host_id() -> str:
     """A short hash of the machine's name: tells machines apart without naming them. 12 hexadecimal
     digits.

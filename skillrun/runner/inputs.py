@@ -91,13 +91,14 @@ class Inputs:
         if profile is not None:
             check_contract_risks(profile, code.risks)
         # Never by the profile: an agent can edit it, and a clone brings it along.
-        allowed = Consent(target.repo).read().agent_waivers
+        consent = Consent(target.repo).read()
+        allowed = consent.agent_waivers
         check_waiving_actor(request, who(), allowed)
         if spec is not None and spec.waivers:
             check_spec_waivers(spec, _read_committed(target), who(), allowed)
         planned, missing = match_stages(skill)
         attestable = _list_attestable(skill, planned) | set(code.list_attestable(case))
-        check_attesting_actor(request, who(), code.attested_by_people)
+        check_attesting_actor(request, who(), code.attested_by_people, consent.scripts)
         known = {*_list_waivable(code, planned), *attestable}
         check_waivers(request.waive, known, "--waive", code.never_waived)
         given = {}

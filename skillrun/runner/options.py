@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.core.actor import who
+from skillrun.core.actor import sits_at_terminal, who
 from skillrun.core.errors import Misuse, Refused
 from skillrun.core.opening import parse_yaml
 from skillrun.runner.case import Attestation
@@ -82,13 +82,24 @@ def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
     )
 
 
-def check_attesting_actor(request: Request, actor: Actor, by_people: Iterable[str]) -> None:
-    """Raises Refused where an agent attests what only a person can."""
+def check_attesting_actor(
+    request: Request, actor: Actor, by_people: Iterable[str], scripts_allowed: bool
+) -> None:
+    """Raises Refused where somebody else than a person attests what only a person can: an agent, or
+    a caller without a terminal, which may be an agent that nobody knows, unless a person allowed
+    it.
+    """
     for step in by_people:
-        if step in request.attest and actor.is_agent:
+        if step not in request.attest or sits_at_terminal(actor):
+            continue
+        if actor.is_agent:
             said = f"--attest {step}: {actor.agent or actor.name} is an agent, and its word alone"
             hint = "ask a person to look at it, and to give the same line at a terminal of theirs"
             raise Refused(f"{said} is no evidence of this", hint=hint)
+        if not scripts_allowed:
+            said = f"--attest {step}: only a person can, and there is no terminal"
+            hint = "give the same line at a terminal; for CI or a script: skillrun trust --scripts"
+            raise Refused(said, hint=hint)
 
 
 def check_spec_waivers(

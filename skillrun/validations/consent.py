@@ -92,6 +92,7 @@ class Record:
     commits: dict[str, str] = field(default_factory=dict)
     agents: bool = False  # whether agents may say --trust here
     agent_waivers: bool = False  # whether agents may waive items here
+    scripts: bool = False  # whether CI and scripts may attest here what only a person can
     given: list[dict[str, Any]] = field(default_factory=list)
     token: str = ""  # what is written in the working tree's git folder; see `_Mark`
     # Path of a submodule -> the commits of its own that may run, as `commits` has them.
@@ -167,6 +168,13 @@ class Consent:
         with self._change_record() as record:
             record.agents |= trust
             record.agent_waivers |= waive
+
+    def allow_scripts(self) -> None:
+        """Keeps that callers without a terminal may attest in this working tree what only a person
+        can. Raises Blocked.
+        """
+        with self._change_record() as record:
+            record.scripts = True
 
     def revoke(self) -> bool:
         """Takes every answer for this working tree away. False where there was none. Raises
@@ -255,6 +263,7 @@ class Consent:
             "submodules": submodules,
             "agents": record.agents,
             "agent_waivers": record.agent_waivers,
+            "scripts": record.scripts,
             "given": record.given[-_MOST_COMMITS:],
         }
         return json.dumps(value, indent=1).encode()
@@ -487,10 +496,18 @@ def _parse_record(value: Any, identity: Mapping[str, Any]) -> Record:
         raise ValueError("the answers for another working tree")
     commits = dict[str, str](value["commits"])
     given = [dict(one) for one in value["given"]]
-    may_trust, may_waive = value["agents"] is True, value["agent_waivers"] is True
-    # An answer of an earlier release has none.
+    # An answer of an earlier release has neither of these.
     submodules = {path: dict(own) for path, own in value.get("submodules", {}).items()}
-    return Record(commits, may_trust, may_waive, given, str(value["token"]), submodules)
+    scripts = value.get("scripts") is True
+    return Record(
+        commits,
+        agents=value["agents"] is True,
+        agent_waivers=value["agent_waivers"] is True,
+        scripts=scripts,
+        given=given,
+        token=str(value["token"]),
+        submodules=submodules,
+    )
 
 
 def remove_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:

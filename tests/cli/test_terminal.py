@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import foreign_repos
 import helpers
 import pytest
 import shops
@@ -120,3 +121,13 @@ def test_a_person_who_says_no_has_allowed_nothing(tmp_path: Path) -> None:
     code, text = at_terminal(repo, "trust", "--agents", "--agent-waivers", answer="n")
     assert code == 3, text
     assert not (repo.with_name("repo.home") / "state" / "consent").exists()
+
+
+@pytest.mark.real
+def test_a_person_attests_what_no_script_can(tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", foreign_repos.BAKERY)
+    evidence = "app/jobs/charge_order_job.rb"
+    options = ("--attest", "idempotency=read it", "--evidence", f"idempotency={evidence}")
+    code, text = at_terminal(repo, shops.SKILL, *options, columns=200)
+    assert code == 3, text
+    assert "attested: read it" in plain(text)

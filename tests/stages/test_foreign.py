@@ -14,8 +14,10 @@ import shops
 from rows import real_but
 
 from skillrun.contract.languages import LANGUAGES
+from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.skills.job_worker.readings.named import find_tests
+from skillrun.validations.consent import Consent
 
 READ = ("idempotency", "handler", "retry", "dead-letter", "observability", "tests")
 REPOS = {"Ruby": foreign_repos.BAKERY, "TypeScript": foreign_repos.MAILS}
@@ -46,6 +48,12 @@ def build(root: Path, written_in: str, /, **changes: str) -> Path:
         lines.append(line)
     files[SPECS[written_in]] = "\n".join(lines) + "\n"
     return helpers.build_tree(root, files)
+
+
+def allow_scripts(repo: Path) -> None:
+    """A person has said `skillrun trust --scripts`: what the tests start has no terminal."""
+    store = repo.with_name(f"{repo.name}.home") / "state" / "consent"
+    Consent(open_repo(repo), store=store).allow_scripts()
 
 
 def profile(repo: Path, test: str) -> None:
@@ -108,6 +116,46 @@ def test_an_agents_word_leaves_idempotency_blocked(tmp_path: Path) -> None:
     assert {status[name] for name in READ[1:]} == {"passed"}
 
 
+NO_PERSON = {
+    "nobody that is known": {},
+    "a claim": {"SKILLRUN_ACTOR": "human:me"},
+    "CI": {"CI": "true"},
+}
+
+
+@pytest.mark.parametrize("caller", real_but(NO_PERSON, "nobody that is known"))
+def test_a_word_without_a_terminal_is_no_persons(tmp_path: Path, caller: str) -> None:
+    """An agent that skillrun does not know was taken for a person."""
+    repo = build(tmp_path / "repo", "Ruby")
+    words = ("job-worker-orchestration", *attest("Ruby", "idempotency"))
+    refused = helpers.run_cli(*words, cwd=repo, env=NO_PERSON[caller])
+    assert refused.returncode == 4
+    assert "only a person can, and there is no terminal" in errors(refused)
+    assert "skillrun trust --scripts" in errors(refused)
+    assert not shops.ledger_of(repo).exists()
+
+
+@pytest.mark.real
+def test_scripts_attest_where_a_person_allowed_it_and_agents_do_not(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", "Ruby")
+    allow_scripts(repo)
+    options = attest("Ruby", "idempotency")
+    refused = helpers.run_cli("job-worker-orchestration", *options, cwd=repo, env=AGENT)
+    assert refused.returncode == 4
+    status = shops.stages(shops.report(repo, *options, code=3))
+    assert status["idempotency"] == "passed"
+
+
+@pytest.mark.real
+def test_ci_says_in_one_line_that_its_scripts_attest(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", "Ruby")
+    ci = {"CI": "true"}
+    said = helpers.run_cli("trust", "--scripts", cwd=repo, env=ci)
+    assert "CI and scripts may attest here" in said.stdout
+    report = shops.report(repo, *attest("Ruby", "idempotency"), code=3, env=ci)
+    assert shops.stages(report)["idempotency"] == "passed"
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("written", ["nothing", "unknown"])
 def test_tests_that_nobody_can_run_are_no_success(tmp_path: Path, written: str) -> None:
@@ -117,6 +165,7 @@ def test_tests_that_nobody_can_run_are_no_success(tmp_path: Path, written: str) 
     repo = build(tmp_path / "repo", "Ruby")
     if written == "unknown":
         profile(repo, "unknown")
+    allow_scripts(repo)
     report = shops.report(repo, *attest("Ruby", *READ), code=3)
     assert shops.stages(report)["validate"] == "blocked"
     (stage,) = [one for one in report["stages"] if one["id"] == "validate"]
@@ -139,6 +188,7 @@ def test_what_lies_beside_the_tests_is_no_test(tmp_path: Path) -> None:
 def test_a_run_that_somebody_attests_ends(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo", "Ruby")
     profile(repo, "none")
+    allow_scripts(repo)
     report = shops.report(repo, *attest("Ruby", *READ), code=0)
     assert report["outcome"] == "success"
     grades = shops.stages(report, "grade")
@@ -152,6 +202,7 @@ def test_a_run_that_somebody_attests_ends(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm here")
 def test_the_repositorys_own_commands_run(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo", "TypeScript")
+    allow_scripts(repo)
     report = shops.report(repo, "--trust", *attest("TypeScript", *READ), code=0)
     assert report["outcome"] == "success"
     assert shops.stages(report, "grade")["validate"] == "executed"
@@ -161,6 +212,7 @@ def test_the_repositorys_own_commands_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", ["unknown", "{strategy: keyed}"])
 def test_idempotency_that_is_not_defined_is_never_attested_away(tmp_path: Path, said: str) -> None:
     repo = build(tmp_path / "repo", "Ruby", idempotency=said)
+    allow_scripts(repo)
     report = shops.report(repo, *attest("Ruby", *READ), code=3)
     assert shops.stages(report)["idempotency"] == "blocked"
 
@@ -168,6 +220,7 @@ def test_idempotency_that_is_not_defined_is_never_attested_away(tmp_path: Path, 
 @pytest.mark.real
 def test_a_handler_that_no_file_has_is_named_with_its_line(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo", "Ruby", handler="RefundOrderJob")
+    allow_scripts(repo)
     report = shops.report(repo, *attest("Ruby", *READ), code=3)
     assert "handler.not-in-language" in shops.rules(report)
     (stage,) = [one for one in report["stages"] if one["id"] == "handler"]

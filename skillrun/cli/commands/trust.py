@@ -16,7 +16,7 @@ from skillrun.validations.consent import CommandPlan, Consent, Question, remove_
 _NOTHING_KNOWN = "whatever a skill runs here: its tests, its validations, the handler of its job"
 
 
-def trust(repo: Path, *, agents: bool, agent_waivers: bool, revoke: bool) -> int:
+def trust(repo: Path, *, agents: bool, agent_waivers: bool, scripts: bool, revoke: bool) -> int:
     """Gives, or takes away, what a person can allow in a working tree. Raises Refused for an
     agent.
     """
@@ -30,6 +30,8 @@ def trust(repo: Path, *, agents: bool, agent_waivers: bool, revoke: bool) -> int
         _ask(opened)
     consent.give("skillrun trust")
     consent.allow_agents(trust=agents, waive=agent_waivers)
+    if scripts:
+        consent.allow_scripts()
     for said in _describe(consent):
         show(said)
     return 0
@@ -89,4 +91,6 @@ def _describe(consent: Consent) -> list[str]:
         lines.append("agents may say --trust here")
     if record.agent_waivers:
         lines.append("agents may waive items here")
+    if record.scripts:
+        lines.append("CI and scripts may attest here what only a person can")
     return lines
