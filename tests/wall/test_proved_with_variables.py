@@ -9,7 +9,7 @@ import pytest
 from looks import diff
 from test_proved import job_of, replace_in, shop_branch
 from verifying import verify
-from watched_cases import config, shop, tasks
+from watched_shop import config, shop, tasks
 
 from skillrun.wall.variables import list_settings
 
