@@ -12,6 +12,7 @@ from skillrun.repo.declared import own_scripts
 from skillrun.repo.languages import JAVASCRIPT
 from skillrun.repo.managers import CI_FILES
 from skillrun.repo.offers import Offer, Source
+from skillrun.repo.places import is_shown
 from skillrun.repo.shell import (
     find_purpose,
     folder_after,
@@ -117,6 +118,9 @@ class _Reader:
         """Of a front end, only building; of a second package beside the main one, not even that."""
         plain = without_prefix(step.command)
         folder = (step.folder or folder_after(step.command)).strip("./")
+        # What checks or builds the documentation is not for the application.
+        if folder and is_shown(f"{folder}/"):
+            return False
         is_beside = bool(folder) and folder in self.packages and "" in self.packages
         if is_beside and (kind != "build" or _PYTHON_BUILD.match(plain)):
             return False
@@ -222,6 +226,11 @@ def _find_folder(lines: list[str]) -> str | None:
     return None
 
 
+def _unfold(line: str) -> str:
+    """ "working-directory: backend" of `defaults: {run: {working-directory: backend}}`."""
+    return line.rpartition("{")[2].rstrip("} ")
+
+
 def _default_folders(lines: list[str]) -> list[str | None]:
     """For each line the working directory that a `defaults:` block gives its file, or its job."""
     whole, of_job, depth = None, None, 0
@@ -231,7 +240,7 @@ def _default_folders(lines: list[str]) -> list[str | None]:
         if of_job and line.strip() and indent < depth:
             of_job = None
         if line.lstrip().startswith("defaults:"):
-            folder = _find_folder(lines[number : number + 4])
+            folder = _find_folder([_unfold(line), *lines[number + 1 : number + 4]])
             if indent:
                 whole, of_job, depth = (whole, folder, indent)
             else:

@@ -17,13 +17,14 @@ from skillrun.repo.declared import command_fact, line_with, text_of
 from skillrun.repo.languages import JAVASCRIPT, LANGUAGE_OF
 from skillrun.repo.makefile import Recipe, just_recipes, make_recipes
 from skillrun.repo.offers import Offer, Source
-from skillrun.repo.packages import package_offers
+from skillrun.repo.packages import is_beside, package_offers
 from skillrun.repo.places import is_aside, is_shown
 from skillrun.repo.runners import runner_offers
 from skillrun.repo.shell import (
     changes_files,
     checks_types,
     find_purpose,
+    folder_after,
     is_partial,
     moved_to,
     named_kind,
@@ -139,8 +140,9 @@ def _recipe_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
         if folder:
             yield from _offer_named(command, recipes, Source.SIDE_PACKAGE)
         else:
-            yield from _offer_named(command, recipes, Source.MAKE)
-            yield from _offer_unnamed(command, recipes, languages[:1])
+            own = _leave_out_others(recipes, languages[:1])
+            yield from _offer_named(command, own, Source.MAKE)
+            yield from _offer_unnamed(command, own, languages[:1])
 
 
 def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
@@ -154,8 +156,15 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
             # GNUmakefile, Makefile, makefile.
             found[folder, tool] = min(path, found.get((folder, tool), path))
     for (folder, _), path in found.items():
-        if not folder or (not is_aside(path) and _holds_sources(tree, folder, languages[:1])):
+        if not folder or _is_of_the_application(tree, path, folder, languages[:1]):
             yield path
+
+
+def _is_of_the_application(tree: Tree, path: str, folder: str, main: tuple[str, ...]) -> bool:
+    """Whether the recipes of a folder are for the application's own sources."""
+    if is_aside(path) or is_beside(tree, folder, main):
+        return False
+    return _holds_sources(tree, folder, main)
 
 
 def _taskfile_offers(tree: Tree) -> Iterator[Offer]:
@@ -204,6 +213,33 @@ def _list_tasks(held: str) -> list[tuple[re.Match[str], int | None]]:
 def _holds_sources(tree: Tree, folder: str, languages: tuple[str, ...]) -> bool:
     sources = (path for path in tree.files if path.startswith(f"{folder}/"))
     return any(LANGUAGE_OF.get(path.rpartition(".")[2]) in languages for path in sources)
+
+
+def _leave_out_others(recipes: Mapping[str, Recipe], main: tuple[str, ...]) -> dict[str, Recipe]:
+    """The recipes without those that check the documentation, or beside another language the front
+    end alone.
+    """
+    own = {}
+    for name, recipe in recipes.items():
+        folders = {_find_folder(line) for line in _list_work(recipe.lines)}
+        is_beside = JAVASCRIPT.isdisjoint(main) and _checks_front_end(name, recipe)
+        if not is_beside and not (folders and all(is_shown(f"{one}/") for one in folders)):
+            own[name] = recipe
+    return own
+
+
+def _find_folder(line: str) -> str:
+    """The folder where a line of a recipe does its work: "docs" of `cd docs && npm test`."""
+    return folder_after(line.lstrip("@-")).strip("./")
+
+
+def _checks_front_end(name: str, recipe: Recipe) -> bool:
+    """Whether a recipe that is named for a check goes to a folder and runs a front end's tools."""
+    named = _kind_of_recipe(name)
+    lines = _list_work(recipe.lines)
+    if named is None or named[0] == "build" or recipe.needs or not lines:
+        return False
+    return all(_find_folder(line) and runs_front_end(without_prefix(line)) for line in lines)
 
 
 def _offer_named(command: str, recipes: Mapping[str, Recipe], source: Source) -> Iterator[Offer]:

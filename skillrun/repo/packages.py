@@ -5,11 +5,12 @@ one elsewhere.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from skillrun.repo.declared import command_fact, line_with, scripts_of
-from skillrun.repo.languages import JAVASCRIPT
+from skillrun.repo.languages import JAVASCRIPT, LANGUAGE_OF
 from skillrun.repo.managers import javascript_manager
 from skillrun.repo.offers import Offer, Source
 from skillrun.repo.places import is_aside
@@ -32,6 +33,14 @@ _SET_BY_NPM = re.compile(
     r"|npm_config_(?:cache|globalconfig|global_prefix|init_module|local_prefix|node_gyp|noproxy"
     r"|npm_version|prefix|registry|user_agent|userconfig)$"
 )
+_MANIFESTS = frozenset(
+    {
+        *("pyproject.toml", "setup.py", "requirements.txt", "package.json", "go.mod"),
+        *("Cargo.toml", "pom.xml", "Gemfile", "composer.json", "mix.exs"),
+    }
+)
+# Code at the top that is for tools: `eslint.config.js`, `.eslintrc.js`, `noxfile.py`.
+_CONFIGURES = re.compile(r"^(?:[^/]*\bconfig\.\w+|\.[^/]+|noxfile\.py|setup\.py|tasks\.py)$")
 # Scripts that call scripts.
 _DEEP = 3
 # How well a script fits whose name is no plain one.
@@ -49,7 +58,46 @@ def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
             continue
         if folder and JAVASCRIPT.isdisjoint(languages):
             continue
+        # The front end beside another language is built for the application.
+        is_main = not JAVASCRIPT.isdisjoint(languages[:1])
+        if is_main and is_beside(tree, folder, languages[:1]):
+            continue
         yield from _script_offers(tree, path, folder, manager, languages)
+
+
+def is_beside(tree: Tree, folder: str, main: tuple[str, ...]) -> bool:
+    """Whether a folder is a package of its own beside the one at the top, to which more of the main
+    language's sources belong.
+    """
+    packages = _find_packages(tree)
+    if not folder or folder not in packages or "" not in packages:
+        return False
+    counts = Counter(_list_owners(tree, packages, main))
+    return counts[""] > counts[folder]
+
+
+def _find_packages(tree: Tree) -> set[str]:
+    """The top, as "", and the folders directly below it, where a package is declared."""
+    found = set()
+    for path in tree.files:
+        folder, _, name = path.rpartition("/")
+        if name in _MANIFESTS and "/" not in folder:
+            found.add(folder)
+    return found
+
+
+def _list_owners(tree: Tree, packages: set[str], main: tuple[str, ...]) -> Iterator[str]:
+    """For each source of the main language, the package that it belongs to."""
+    for path in tree.files:
+        if LANGUAGE_OF.get(path.rpartition(".")[2]) not in main:
+            continue
+        if is_aside(path) or _CONFIGURES.search(path):
+            continue
+        first = path.partition("/")[0]
+        if first in packages:
+            yield first
+        else:
+            yield ""
 
 
 def _script_offers(

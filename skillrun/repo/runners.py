@@ -64,25 +64,33 @@ def runner_offers(tree: Tree) -> Iterator[Offer]:
 def _decorated_offers(
     tree: Tree, path: str, decorators: tuple[str, ...], runner: str
 ) -> Iterator[Offer]:
-    functions = _list_functions(text_of(tree, path) or "")
-    for node in functions:
-        name = next(
-            (
-                found
-                for one in node.decorator_list
-                if (found := _name_on_command_line(one, node.name, decorators))
-            ),
-            None,
-        )
+    text = text_of(tree, path) or ""
+    for node in _list_functions(text):
+        name = _find_name(node, decorators)
         named = None
         if name:
             named = named_kind(name)
-        if name and named and not _asks_for_more(node, text_of(tree, path) or "", runner):
+        if name and named and not _asks_for_more(node, text, runner):
             runs = "\n".join(map(ast.unparse, node.body))
-            command = f"{runner} {name if runner != 'inv' else name.replace('_', '-')}"
-            yield Offer(
-                named[0], command_fact(command, path, node.lineno, runs), Source.RUNNER, named[1]
-            )
+            command = _spell_task(runner, name)
+            fact = command_fact(command, path, node.lineno, runs)
+            yield Offer(named[0], fact, Source.RUNNER, named[1])
+
+
+def _find_name(node: ast.FunctionDef, decorators: tuple[str, ...]) -> str | None:
+    """What a function is called on the command line; None where none of the decorators is on it."""
+    for decorator in node.decorator_list:
+        name = _name_on_command_line(decorator, node.name, decorators)
+        if name:
+            return name
+    return None
+
+
+def _spell_task(runner: str, name: str) -> str:
+    """The command of a session or task; invoke writes `-` where the function has `_`."""
+    if runner == "inv":
+        name = name.replace("_", "-")
+    return f"{runner} {name}"
 
 
 def _asks_for_more(node: ast.FunctionDef, text: str, runner: str) -> bool:

@@ -21,7 +21,7 @@ from skillrun.repo.languages import find_languages
 from skillrun.repo.layout import Paths, Stack, find_paths, find_stack
 from skillrun.repo.managers import find_package_manager
 from skillrun.repo.manifests import Manifests, read_manifests
-from skillrun.repo.places import is_vendored
+from skillrun.repo.places import is_aside, is_vendored
 from skillrun.repo.syntax import parse_python
 from skillrun.repo.uses import Offer
 
@@ -234,29 +234,31 @@ def _join_uses(one: FrameworkUse, other: FrameworkUse) -> FrameworkUse:
 
 def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
     """Shows each file to the recognisers that want it; yields a note for each that could not be
-    parsed.
+    read.
     """
     for_python = _Wanting(one for one in recognisers if one.language == "python")
     for_text = _ByName(recognisers)
     for path in tree.files:
-        if is_vendored(path) or tree.size(path) > _LARGEST:
+        if is_vendored(path):
             continue
         name = path.rpartition("/")[2].lower()
-        is_python = name.endswith(".py")
-        interested: _Wanting | None = for_python
-        if not is_python:
-            interested = for_text.find_interested(name)
-        if not interested:
-            continue
-        data = tree.peek(path)
-        if not data:
-            continue
-        wanting = [one for one in interested.spoken_of(data, path) if one.wants(path, data)]
-        if not is_python:
-            for recogniser in wanting:
-                recogniser.see_text(path, data)
-        elif wanting:
-            yield from _show_python(path, data, wanting)
+        if not name.endswith(".py"):
+            _show_text(tree, path, for_text.find_interested(name))
+        elif tree.size(path) > _LARGEST:
+            if not is_aside(path):
+                yield f"{path}: not read: larger than {_LARGEST // 1024 // 1024} MB"
+        elif data := tree.peek(path):
+            yield from _show_python(path, data, for_python.find_wanting(data, path))
+
+
+def _show_text(tree: Tree, path: str, interested: _Wanting | None) -> None:
+    """Shows a file other than *.py to those who want it."""
+    if interested is None or tree.size(path) > _LARGEST:
+        return
+    data = tree.peek(path)
+    if data:
+        for recogniser in interested.find_wanting(data, path):
+            recogniser.see_text(path, data)
 
 
 class _Wanting:
@@ -285,6 +287,10 @@ class _Wanting:
         if not spoken_of:
             return []
         return [one for one in self._all if id(one) in spoken_of]
+
+    def find_wanting(self, data: bytes, path: str) -> list[Recogniser]:
+        """Those of whom a file speaks, and who want it."""
+        return [one for one in self.spoken_of(data, path) if one.wants(path, data)]
 
 
 class _ByName:
@@ -324,11 +330,16 @@ def _compile_names(globs: tuple[str, ...]) -> re.Pattern[str]:
 
 def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Iterator[str]:
     """Shows a Python file to those who want it; yields a note where it could not be parsed."""
+    if not recognisers:
+        return
     try:
         module = parse_python(data)
         for recogniser in recognisers:
             recogniser.see_python(path, module, data)
-    except (SyntaxError, ValueError) as error:
+    except SyntaxError as error:
+        # Not `str(error)`, which names the file `<unknown>`.
+        yield f"{path}:{error.lineno or 1}: not parsed: {error.msg}"
+    except ValueError as error:
         yield f"{path}: not parsed: {error}"
     except (RecursionError, MemoryError):
         yield f"{path}: not parsed: nested too deeply"

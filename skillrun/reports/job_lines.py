@@ -42,6 +42,15 @@ def absence_lines(document: _Value) -> Iterator[Line]:
     yield line(2, ("dim", f"looked for: {document['absence']['looked_for']}"), hang=4)
 
 
+def note_lines(notes: Sequence[str]) -> Iterator[Line]:
+    """Files that could not be read, in which there may be jobs."""
+    for note in notes[:_SHOWN]:
+        yield line(0, ("blocked", f"note: {note}"))
+    if len(notes) > _SHOWN:
+        more = len(notes) - _SHOWN
+        yield line(0, ("dim", f"and {more} more files that could not be read: skillrun detect"))
+
+
 def _tell_unread_spec(spec: _Value) -> Line:
     # It is no job without a spec: somebody wrote one, and it is not looked at.
     return line(0, ("failed", f"{spec['path']}: cannot be read: {spec['why']}"))

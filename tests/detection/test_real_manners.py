@@ -633,12 +633,20 @@ def test_files_that_could_not_be_read_are_said(tmp_path: Path) -> None:
     files = CELERY | {"shop/celery.py": APP, "shop/tasks.py": "from celery import (\n"}
     root = helpers.build_tree(tmp_path / "broken", files)
     done = helpers.run_cli("detect", cwd=root)
-    assert "note: shop/tasks.py: not parsed: " in done.stdout
+    assert "note: shop/tasks.py:1: not parsed: '(' was never closed" in done.stdout
+    listed = helpers.run_cli("jobs", cwd=root)
+    assert "note: shop/tasks.py:1: not parsed: '(' was never closed" in listed.stdout
     assert json.loads(helpers.run_cli("detect", "--json", cwd=root).stdout)["notes"]
     files["shop/tasks.py"] = _shared("send")
     whole = helpers.build_tree(tmp_path / "whole", files)
     assert "note:" not in helpers.run_cli("detect", cwd=whole).stdout
     assert json.loads(helpers.run_cli("detect", "--json", cwd=whole).stdout)["notes"] == []
+
+
+def test_a_file_that_is_too_large_to_read_is_said(tmp_path: Path) -> None:
+    large = _shared("send") + "# words\n" * 150_000
+    found = surveyed(tmp_path, CELERY | {"shop/big.py": large, "tests/big.py": large})
+    assert found.notes == ("shop/big.py: not read: larger than 1 MB",)
 
 
 SAQ = {

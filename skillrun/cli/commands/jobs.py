@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 def list_jobs(repo: Path, ledger: Path | None, json: bool) -> int:
     """Prints the jobs, the costliest first; exit code 3 where there is none."""
     from skillrun.core.text import masked_json
-    from skillrun.reports.job_lines import job_lines
+    from skillrun.reports.job_lines import job_lines, note_lines
     from skillrun.reports.watchers import watcher_for
 
-    document = read_document(open_reader(repo, ledger))
+    reader = open_reader(repo, ledger)
+    document = read_document(reader)
     if json:
         print_json(document)
     else:
         watcher = watcher_for(json=False)
         for shown in job_lines(masked_json(document)):
+            watcher.show(shown)
+        for shown in note_lines(reader.survey.notes):
             watcher.show(shown)
     if not document["jobs"]:
         return 3
