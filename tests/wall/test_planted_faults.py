@@ -313,6 +313,10 @@ def test_a_command_that_runs_no_tests_any_more_is_an_error(tmp_path: Path, name:
     [
         {"tests/test_more.py": "def test_two():\n    assert 1\n", "setup.cfg": ""},
         {"tests/test_tasks.py": "def test_other():\n    assert 1\n", "setup.cfg": ""},
+        {
+            "tests/test_tasks.py": "class TestIt:\n    def test_one(self):\n        assert 1\n",
+            "setup.cfg": "",
+        },
         {"Makefile": NO_PHONY},
         {"Makefile": TESTED_MAKE.replace("-q ", "-q -x ")},
         {"Makefile": "test:\n\tpython -m unittest discover -s tests -t .\n"},

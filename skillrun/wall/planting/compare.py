@@ -147,8 +147,11 @@ class _Comparison:
 
     def _find_left_out(self, collected: frozenset[str]) -> Iterator[Finding]:
         """By what pytest collects: `-m`, a path, a plugin, `PYTEST_ADDOPTS` in a recipe."""
-        gone = self.base.list_collected() - collected
-        lost = sorted(test for test in gone if self._is_held(test))
+        runs = {_leave_out_class(test) for test in collected}
+        lost = []
+        for test in sorted(self.base.list_collected() - collected):
+            if _leave_out_class(test) not in runs and self._is_held(test):
+                lost.append(test)
         if not lost:
             return
         named = ", ".join(map(quoted, lost[:_MOST_NAMED]))
@@ -166,10 +169,10 @@ class _Comparison:
 
     def _is_held(self, test: str) -> bool:
         """Whether HEAD still has a test of that name in that file."""
-        path, _, name = test.partition("::")
+        path, name = _leave_out_class(test)
         entry = read_entries(self.sides.repo.root, self.sides.head).get(path)
         text = _read_text(self.sides, entry) or ""
-        return f"def {name.rpartition('::')[2]}(" in text
+        return f"def {name}(" in text
 
     def _find_culprit_of_tests(self, test: str) -> File | None:
         """The changed file without whose change HEAD's command would run the test."""
@@ -367,6 +370,12 @@ def _is_plain(path: str) -> bool:
         return True
     is_script = not folder or _SCRIPTS.search(folder) is not None or name == "conftest.py"
     return name.endswith(".py") and not is_script
+
+
+def _leave_out_class(test: str) -> tuple[str, str]:
+    """`tests/test_a.py::TestA::test_one` -> its file and `test_one`: a class may be called anew."""
+    path, _, name = test.partition("::")
+    return path, name.rpartition("::")[2]
 
 
 def _encode(text: str | None) -> bytes | None:
