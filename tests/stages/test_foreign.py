@@ -7,16 +7,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cases
 import foreign_repos
 import helpers
 import pytest
 import shops
+from bundled import bundled_skill
 from rows import real_but
 
 from skillrun.contract.languages import LANGUAGES
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
+from skillrun.skills.job_worker import guide
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.readings.named import find_tests
+from skillrun.skills.job_worker.stages import retry
 from skillrun.validations.consent import Consent
 
 READ = ("idempotency", "handler", "retry", "dead-letter", "observability", "tests")
@@ -54,6 +59,11 @@ def allow_scripts(repo: Path) -> None:
     """A person has said `skillrun trust --scripts`: what the tests start has no terminal."""
     store = repo.with_name(f"{repo.name}.home") / "state" / "consent"
     Consent(open_repo(repo), store=store).allow_scripts()
+
+
+def open_case(root: Path) -> JobCase:
+    """The case of a repository without a spec."""
+    return JobCase(bundled_skill(), None, open_repo(root), Tree(root))
 
 
 def profile(repo: Path, test: str) -> None:
@@ -251,5 +261,43 @@ def test_without_a_spec_the_first_command_has_the_languages_names(tmp_path: Path
     del files[SPECS["Ruby"]]
     report = shops.report(helpers.build_tree(tmp_path / "repo", files), code=3)
     said = " ".join(action["detail"] for action in report["next"])
-    assert "--set language=ruby --set handler='FeedDownloader'" in said
+    assert "--set language=ruby --set handler='ChargeOrderJob'" in said
     assert "package.module" not in said
+
+
+TRIES = {
+    "Ruby": "Sidekiq tries ChargeOrderJob 6 times",
+    "TypeScript": "BullMQ tries src/jobs/mail.ts#sendWelcome 5 times",
+}
+
+
+@pytest.mark.parametrize("language", real_but(REPOS, "Ruby"))
+def test_without_a_spec_the_options_are_told_and_no_proof_is_promised(
+    tmp_path: Path, language: str
+) -> None:
+    """Its work order promised fault injection, and called `retry: 5` not defined."""
+    files = dict(REPOS[language])
+    del files[SPECS[language]]
+    case = open_case(helpers.build_tree(tmp_path / "repo", files))
+    (found,) = retry.examine(case).findings
+    assert f"the retry policy is not defined; read: {TRIES[language]}" == found.message
+    assert found.path is not None
+    for stage in READ:
+        assert guide.list_checked(case, stage) == ()
+
+
+def test_a_library_that_is_only_recognised_is_promised_no_proof(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "dbos\n",
+        "app.py": "from dbos import DBOS\n\n\n@DBOS.workflow()\ndef send(order_id):\n    pass\n",
+    }
+    case = open_case(helpers.build_tree(tmp_path / "repo", files))
+    assert case.use is not None and case.use.id == "dbos"
+    assert guide.list_checked(case, "idempotency") == ()
+    assert guide.list_checked(case, "contract")
+
+
+def test_a_python_job_is_promised_its_proof_before_there_is_a_spec(tmp_path: Path) -> None:
+    case = open_case(helpers.build_tree(tmp_path / "repo", dict(cases.FILES)))
+    checked = " ".join(guide.list_checked(case, "idempotency"))
+    assert "by fault injection" in checked

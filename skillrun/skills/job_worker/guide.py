@@ -12,6 +12,7 @@ from skillrun.repo.places import is_test, is_test_module
 from skillrun.skills.job_worker.checked import CHECKED, IDEMPOTENT
 from skillrun.skills.job_worker.readings.foreign import ATTESTED
 from skillrun.skills.job_worker.readings.named import find_last_word, find_named
+from skillrun.skills.job_worker.readings.unread import unread
 
 if TYPE_CHECKING:
     from skillrun.contract.languages import Language
@@ -148,11 +149,15 @@ def find_idiom(case: JobCase, stage: str) -> str | None:
     return own
 
 
+def _is_unread(case: JobCase, stage: str) -> bool:
+    return case.language is not None or unread(case, stage) is not None
+
+
 def list_checked(case: JobCase | None, stage: str) -> tuple[str, ...]:
-    """What a stage of the job worker will look at; a declared step has its own words, and of
-    another language than Python nothing is looked at.
+    """What a stage of the job worker will look at; a declared step has its own words. Nothing is
+    looked at, and no fault injected, in another language than Python, nor where the library is only
+    recognised, whether there is a spec yet or not.
     """
-    is_foreign = case is not None and case.language is not None
-    if is_foreign and stage in ATTESTED:
+    if case is not None and stage in ATTESTED and _is_unread(case, stage):
         return ()
     return CHECKED.get(stage, ())

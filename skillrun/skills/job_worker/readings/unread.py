@@ -10,6 +10,7 @@ from skillrun.core.verdict import Action, Finding, StageResult, status_of
 from skillrun.runner.findings import blocker, not_read
 from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.readings.foreign import find_language_of
+from skillrun.skills.job_worker.readings.foreign_jobs import choose_example
 
 if TYPE_CHECKING:
     from skillrun.frameworks.common.unfollowed import Unfollowed
@@ -46,10 +47,11 @@ def unread(case: JobCase, stage: str) -> StageResult | None:
     hint = _hint(stage)
     language = find_language_of(use)
     if language is not None:
+        name = choose_example(case, language)
         # Python's words, and a waiver that leaves the run partial, help nobody here.
         hint = (
-            f"write into the spec language: {language.id} and handler: {language.handler}; then"
-            " somebody attests what cannot be read"
+            f"write into the spec language: {language.id} and handler: {name}; then somebody"
+            " attests what cannot be read"
         )
     finding = blocker(f"{stage}.unread-framework", message, hint=hint, **_place(use))
     return StageResult(

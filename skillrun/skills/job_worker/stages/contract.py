@@ -13,6 +13,7 @@ from skillrun.runner.findings import blocker, error, note
 from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.readings.cron import cron_problem
 from skillrun.skills.job_worker.readings.foreign import find_language_of
+from skillrun.skills.job_worker.readings.foreign_jobs import choose_example
 from skillrun.skills.job_worker.readings.near_names import name_near
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _tell_no_spec(case: JobCase) -> StageResult:
         command = spec_init_command()
         language = find_language_of(case.use)
         if language is not None:
-            command = spec_init_command(language)
+            command = spec_init_command(language, choose_example(case, language))
         return _ask_for_spec("there is no job spec", hint, command)
     names = [job.handler.import_path for job in jobs]
     more = ""
@@ -126,11 +127,13 @@ def _ask_for_spec(message: str, hint: str, command: str) -> StageResult:
     return StageResult(status_of([finding]), None, (finding,), next=(action,))
 
 
-def spec_init_command(language: Language | None = None) -> str:
-    """A command that writes a first spec, ready to be filled in."""
+def spec_init_command(language: Language | None = None, name: str = "") -> str:
+    """A command that writes a first spec, ready to be filled in; `name` is that of the handler in
+    its language.
+    """
     handler = "--set handler=package.module:function"
     if language is not None:
-        handler = f"--set language={language.id} --set handler='{language.handler}'"
+        handler = f"--set language={language.id} --set handler='{name or language.handler}'"
     return (
         "skillrun spec init --set job=send-receipt --set intent.what='what it does' "
         "--set intent.why_async='why it waits' --set trigger.type=event "

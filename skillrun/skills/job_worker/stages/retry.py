@@ -16,6 +16,7 @@ from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.readings.effects import dotted, handler_calls
 from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.foreign_jobs import tell_tries
 from skillrun.skills.job_worker.readings.foreign_options import (
     describe_retries,
     make_policy,
@@ -48,7 +49,7 @@ def examine(case: JobCase) -> StageResult:
     """
     spec, policy = case.spec, case.policy
     if spec is None or spec.retry is None:
-        return _tell_undefined(spec)
+        return _tell_undefined(case)
     retry = spec.retry
     if case.language is not None:
         found = [*_judge_declared(spec, retry), *_compare_options(case, spec, retry)]
@@ -174,16 +175,25 @@ def _place_at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
     return replace(finding, path=where.path, line=where.line)
 
 
-def _tell_undefined(spec: JobSpec | None) -> StageResult:
-    """The result of the stage where the spec says nothing of retries."""
-    place = {}
+def _tell_undefined(case: JobCase) -> StageResult:
+    """The result of the stage where the spec says nothing of retries; what was read of a job in
+    another language is told.
+    """
+    spec = case.spec
+    message = "the retry policy is not defined"
+    tries, found_at = tell_tries(case)
+    place: dict[str, Any] = {}
+    if tries:
+        message += f"; read: {tries}"
+    if tries and found_at is not None:
+        place = {"path": found_at.path, "line": found_at.line}
     if spec:
         place = {"path": spec.shown_path, "line": spec.line("retry")}
     hint = (
         "retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s,"
         " jitter: true}}"
     )
-    finding = blocker("retry.undefined", "the retry policy is not defined", hint=hint, **place)
+    finding = blocker("retry.undefined", message, hint=hint, **place)
     return StageResult(
         status_of([finding]),
         None,
