@@ -42,15 +42,43 @@ def test_{name}() -> None:
     )
 '''
 
+_TEST_OF_A_DRAFT = '''\
+"""Written by `skillrun prove --pytest`: {message}
 
-def write_test(report: Mapping[str, Any], target: Target, root: Path, file: Path) -> str:
+It drafts the job from the repository's own tests, as `pytest --prove` does, and runs it under one schedule of
+faults. It needs skillrun in the environment of the tests, and is skipped where it is missing.
+"""
+
+from pathlib import Path
+
+import pytest
+
+holding = pytest.importorskip(
+    "skillrun.cli.proving_tests.holding", reason="skillrun is not installed: the proof cannot run"
+)
+
+ROOT = Path(__file__).resolve().parents[{up}]
+
+
+def test_{name}() -> None:
+    """Cause, when this was written: {cause}."""
+    holding.assert_job_holds({handler}, schedule={schedule}, root=ROOT)
+'''
+
+
+def write_test(
+    report: Mapping[str, Any], target: Target, root: Path, file: Path, *, is_drafted: bool = False
+) -> str:
     """Writes the test of the first witness; what was done, as a sentence. Raises Misuse where the
-    file exists.
+    file exists. `is_drafted`: there is no spec that a clone of the repository would have.
     """
     witness = next(iter(report["witnesses"]), None)
     if witness is None:
         return f"no test was written: the verdict is {report['verdict']}"
-    text = test_text(report, witness, target, root, file.absolute())
+    template = _TEST
+    if is_drafted:
+        template = _TEST_OF_A_DRAFT
+    text = test_text(report, witness, target, root, file.absolute(), template)
     try:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
@@ -66,7 +94,12 @@ def write_test(report: Mapping[str, Any], target: Target, root: Path, file: Path
 
 
 def test_text(
-    report: Mapping[str, Any], witness: Mapping[str, Any], target: Target, root: Path, file: Path
+    report: Mapping[str, Any],
+    witness: Mapping[str, Any],
+    target: Target,
+    root: Path,
+    file: Path,
+    template: str = _TEST,
 ) -> str:
     """The test file. What comes from the repository goes into literals and into one line of a
     docstring.
@@ -77,13 +110,14 @@ def test_text(
             hint="a regression test lies beside the code",
         )
     schedule = None if witness["rule"].startswith("logs.") else witness["schedule"]
-    return _TEST.format(
+    return template.format(
         message=_in_docstring(witness["message"]),
         cause=_in_docstring(witness["cause"]),
         up=len(file.relative_to(root).parts) - 1,
         name=_name(report["job"], witness),
         spec=_literal(os.path.relpath(target.spec.path.absolute(), root)),
         schedule=_literal(schedule),
+        handler=_literal(target.spec.handler),
         driver=_literal(target.driver),
         paths=_literal(target.paths),
     )

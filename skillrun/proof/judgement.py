@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from skillrun.core.verdict import RiskGrade
 
 
+HOLDS = "holds"
+"""What is said of one schedule that refutes nothing: it is no proof."""
+
+
 class Verdict(StrEnum):
     """The words of reports and exit codes. A proof and a promise are one of the first three; a
     judge says any but `PROVED`: that is for whoever has heard them all.

@@ -12,7 +12,7 @@ from skillrun.core.text import masked, masked_json, visible
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
 from skillrun.proof.examples import find_part
-from skillrun.proof.judgement import Verdict
+from skillrun.proof.judgement import HOLDS, Verdict
 from skillrun.proof.judges.log_answers import NOT_ASKED, QUESTIONS
 from skillrun.proof.judges.met_errors import count_attempts
 from skillrun.proof.judges.risks import RISKS
@@ -51,7 +51,7 @@ def proof_report(
     effects = [_describe_effect(effect, proof) for effect in target.spec.effects or ()]
     document: dict[str, Any] = {
         "schema_version": 1,
-        "verdict": proof.verdict,
+        "verdict": _name_verdict(proof.verdict, only),
         "job": shown(target.spec.job),
         "handler": shown(target.spec.handler or ""),
         "library": shown(proof.facts.library or "none"),
@@ -61,7 +61,7 @@ def proof_report(
         "bounds": bounds(proof),
         "assumptions": list(map(shown, assumptions(proof, target))),
         "schedules": {"total": sum(families.values()), "families": families},
-        "properties": _describe_promises(proof, target),
+        "properties": _describe_promises(proof, target, only),
         "skipped": _describe_skipped(proof),
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(proof.histories),
@@ -122,11 +122,19 @@ def _find_given(proof: Proof, only: str | None) -> Tried | None:
     return None
 
 
-def _describe_promises(proof: Proof, target: Target) -> dict[str, Any]:
+def _name_verdict(verdict: Verdict, only: str | None) -> str:
+    """The verdict in the document's words: one schedule that somebody gives proves nothing."""
+    if only is not None and verdict is Verdict.PROVED:
+        return HOLDS
+    return verdict
+
+
+def _describe_promises(proof: Proof, target: Target, only: str | None) -> dict[str, Any]:
     """A verdict for each promise of the contract that was tried."""
     found: dict[str, Any] = {}
     for name, promise in judge_promises(proof, target.spec).items():
-        found[name] = {"verdict": promise.verdict, "schedules": promise.schedules}
+        verdict = _name_verdict(promise.verdict, only)
+        found[name] = {"verdict": verdict, "schedules": promise.schedules}
         if promise.reason is not None:
             found[name]["reason"] = shown(promise.reason)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skillrun.core.tally import risk_words
-from skillrun.proof.judgement import Verdict
+from skillrun.proof.judgement import HOLDS, Verdict
 from skillrun.reports.lines import VERDICT_STYLES, Line, line
 
 # Stories; the others are told in a few lines.
@@ -59,11 +59,11 @@ def _verdict_line(report: _Value) -> Line:
         Verdict.REFUTED: "the steps above show how",
         Verdict.INCOMPLETE: "what is named above keeps the proof from an answer",
     }
-    verdict, said = report["verdict"], words[report["verdict"]]
     risks = risk_words(report.get("risks", ()))
-    if report["given"] and verdict == Verdict.PROVED:
+    if report["verdict"] == HOLDS:
         what = f": {report['job']} under this one schedule; that is no proof{risks}"
-        return line(0, ("passed", "holds"), ("", what))
+        return line(0, ("passed", HOLDS), ("", what))
+    verdict, said = report["verdict"], words[report["verdict"]]
     what = f": {report['job']}: {said}"
     if risks:
         what = f": {_count_schedules(report['schedules']['total'])}{risks}"

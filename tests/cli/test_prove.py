@@ -64,6 +64,20 @@ def test_a_handler_that_repeats_itself_is_refuted(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+def test_one_schedule_proves_nothing_in_the_document_either(tmp_path: Path) -> None:
+    repo = plain_repo(tmp_path / "repo")
+    value = document(repo, "--trust", "--schedule", "once", code=0)
+    assert value["verdict"] == "holds"
+    assert {one["verdict"] for one in value["properties"].values()} == {"holds"}
+
+
+def test_a_written_test_cannot_say_what_is_set(tmp_path: Path) -> None:
+    words = ("jobs:handle", "--pytest", "test_x.py", "--set", "retry.max_attempts=3")
+    said = prove(tmp_path, *words, code=2).stderr
+    assert "--set retry.max_attempts: a test without a spec cannot say it" in said
+
+
+@pytest.mark.real
 def test_nothing_runs_before_somebody_agrees(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     said = prove(repo, code=3).stderr

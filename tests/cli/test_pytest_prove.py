@@ -55,6 +55,23 @@ QUEUED = """
     def greet(name):
         pass
 """
+UNLIKE = """
+    import time
+
+    import requests
+    from celery import Celery
+
+    app = Celery("shop")
+
+
+    def deliver(order_id, idempotency_key):
+        requests.post("https://a.example/x", json={"id": order_id}, timeout=3)
+
+
+    @app.task
+    def tell(order_id: int):
+        deliver(order_id, idempotency_key=str(time.time()))
+    """
 REPLAY = ("--prove-job", "jobs:handle", "--prove-schedule", "redeliver")
 
 
@@ -288,6 +305,23 @@ def test_tests_that_skillrun_runs_prove_nothing_again(tmp_path: Path) -> None:
     root = orders(tmp_path / "orders")
     said = run_pytest(root, "--prove", code=0, SKILLRUN_NESTED="1")
     assert "2 passed" in said
+
+
+@pytest.mark.real
+def test_a_test_that_prove_writes_without_a_spec_runs_in_a_clone(tmp_path: Path) -> None:
+    root = helpers.build_tree(tmp_path / "repo", {"jobs.py": UNLIKE})
+    words = ("jobs:tell", "--schedule", "redeliver", "--pytest", "test_again.py", "--trust")
+    written = helpers.run_cli("prove", *words, cwd=root)
+    assert "written: test_again.py" in written.stdout, written.stdout + written.stderr
+    helpers.commit(root, "A test")
+    clone = tmp_path / "elsewhere" / "clone"
+    helpers.git(root, "clone", "-q", str(root), str(clone))
+    said = run_pytest(clone, "test_again.py", code=1)
+    assert "refuted: jobs:tell" in said
+    assert "another key" in said
+    assert "1 skipped" in run_pytest(clone, "test_again.py", code=0, SKILLRUN_NESTED="1")
+    helpers.write_files(clone, {"jobs.py": UNLIKE.replace("time.time()", "order_id")})
+    assert "1 passed" in run_pytest(clone, "test_again.py", code=0)
 
 
 def test_a_mark_may_say_every_field_of_a_spec() -> None:

@@ -14,7 +14,9 @@ import shops
 from jsonschema import Draft202012Validator
 
 from skillrun.cli.commands.jobs import open_reader, read_document
+from skillrun.core.state import state_dir
 from skillrun.frameworks.registry import FRAMEWORKS
+from skillrun.skills.job_worker.overview.draft_verdicts import keep_draft_verdict
 
 SCHEMA = Draft202012Validator(json.loads((helpers.ROOT / "schemas/jobs.v1.json").read_text()))
 STRANGERS = {
@@ -213,6 +215,35 @@ def test_a_spec_says_what_no_reading_can_see(home: Path, tmp_path: Path) -> None
     assert job["spec"] == shops.SPEC
     assert [effect["name"] for effect in job["effects"]] == ["shop.mailer.send"]
     assert len(job["tests"]) == 4
+    assert job["verdict"] is None
+
+
+def test_a_proof_without_a_spec_is_told_until_something_changes(home: Path, tmp_path: Path) -> None:
+    root = shops.shop(tmp_path / "shop")
+    handler = "shop.tasks:send_receipt"
+    content = open_reader(root).tree.hash_everything()
+    keep_draft_verdict(root, handler, "refuted", content)
+    # What a draft came to says nothing of a job whose spec promises other things.
+    (with_spec,) = read_jobs(root)["jobs"]
+    assert with_spec["verdict"] is None
+    (root / shops.SPEC).unlink()
+    keep_draft_verdict(root, handler, "refuted", open_reader(root).tree.hash_everything())
+    (job,) = read_jobs(root)["jobs"]
+    told = {"verdict": "refuted", "run": None, "changed_since": False, "believed": True}
+    assert job["verdict"] == told
+    (root / "shop/mailer.py").write_text("")
+    (changed,) = read_jobs(root)["jobs"]
+    assert changed["verdict"] == {**told, "changed_since": True}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"verdict": "fine", "content": "x"}'])
+def test_a_kept_verdict_that_says_nothing_is_none(text: str, home: Path, tmp_path: Path) -> None:
+    root = shops.shop(tmp_path / "shop")
+    (root / shops.SPEC).unlink()
+    keep_draft_verdict(root, "shop.tasks:send_receipt", "proved", "x")
+    (kept,) = (state_dir() / "draft-verdicts").iterdir()
+    kept.write_text(text)
+    (job,) = read_jobs(root)["jobs"]
     assert job["verdict"] is None
 
 

@@ -439,3 +439,6 @@ def test_the_interpreter_that_a_person_names_is_the_one_of_the_tests_too(shop: P
     done = helpers.run_cli("prove", "send_receipt", *named, cwd=shop)
     assert done.returncode == 3
     assert "there is no interpreter .nowhere/bin/python" in done.stderr
+    drafted = helpers.run_cli("spec", "init", "--from", "send_receipt", *named, cwd=shop)
+    assert drafted.returncode == 3
+    assert "there is no interpreter .nowhere/bin/python" in drafted.stderr

@@ -121,6 +121,21 @@ def test_text_of_a_repository_cannot_leave_its_literal(text: str, tmp_path: Path
     assert ast.literal_eval(call.keywords[1].value) == text
 
 
+def test_a_test_of_a_job_without_a_spec_names_no_file_of_this_machine(tmp_path: Path) -> None:
+    """Its draft lies in the state folder, which no clone has."""
+    repo = plain_repo(tmp_path / "repo")
+    witness = dict.fromkeys(("message", "cause", "effect"), "said")
+    witness |= {"rule": "effect.lost", "schedule": SCHEDULE}
+    file = repo / "test_again.py"
+    report = {"job": "handle", "verdict": "refuted", "witnesses": [witness]}
+    write_test(report, target_of(repo), repo, file, is_drafted=True)
+    source = file.read_text()
+    assert f'holding.assert_job_holds("jobs:handle", schedule="{SCHEDULE}", root=ROOT)' in source
+    assert str(tmp_path) not in source
+    assert ".yaml" not in source
+    ast.parse(source)
+
+
 @pytest.mark.real
 def test_a_schedule_that_shows_nothing_is_no_pass(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")

@@ -38,6 +38,14 @@ class Drafted:
     sweepers: tuple[str, ...] = ()
     doubtful: tuple[DoubtfulEffect, ...] = ()
     guessed_errors: frozenset[str] = frozenset()
+    root: Path = Path()
+    content: str = ""  # digest of everything in the repository when it was drafted
+
+    def keep_verdict(self, verdict: str) -> None:
+        """Has `skillrun jobs` know what a whole proof of it came to."""
+        from skillrun.skills.job_worker.overview.draft_verdicts import keep_draft_verdict
+
+        keep_draft_verdict(self.root, self.handler, verdict, self.content)
 
     def limit(self, target: Target) -> Target:
         """Decides less than a spec that somebody has agreed to."""
@@ -102,6 +110,7 @@ def draft_for(
     reader = open_reader(repo)
     job = find_the_job(reader, name)
     trials = _Trials(repo, overrides or {})
+    content = reader.tree.hash_everything()
     watched = plan_watching(reader, job, trials.overrides.get("proof.python"))
     _ask_to_prove(reader.repo, watched, job, watcher, trust)
     draft, fixtures, path = _choose_draft(trials, reader, job, watched)
@@ -114,6 +123,8 @@ def draft_for(
         find_sweepers(reader, job),
         draft.list_doubtful(),
         frozenset(draft.guessed_errors),
+        reader.repo.root,
+        content,
     )
 
 

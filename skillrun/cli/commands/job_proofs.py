@@ -50,6 +50,8 @@ def prove_by_spec_or_tests(
         target = replace(target, unpromised=_drop_promised(drafted.unpromised, said))
     ask_to_prove(case, target, watcher, trust)
     proof = try_prove(target, only=schedule)
+    if drafted is not None and schedule is None:
+        drafted.keep_verdict(proof.verdict)
     return proof_report(proof, target, "", schedule), drafted
 
 

@@ -22,7 +22,7 @@ from skillrun.cli.commands.signals import ended_by_signals
 from skillrun.core.errors import Blocked, Misuse
 from skillrun.proof.acks_late import EXIT_CODES as ACKS_LATE_CODES
 from skillrun.proof.acks_late import answer_acks_late, suppose_acks_late
-from skillrun.proof.judgement import Verdict
+from skillrun.proof.judgement import HOLDS, Verdict
 
 if TYPE_CHECKING:
     from skillrun.cli.commands.drafts import Drafted
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from skillrun.reports.watchers import Silent
     from skillrun.skills.job_worker.job_case import JobCase
 
-EXIT_CODES = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.INCOMPLETE: 3}
+EXIT_CODES = {Verdict.PROVED: 0, HOLDS: 0, Verdict.REFUTED: 1, Verdict.INCOMPLETE: 3}
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ def _make_report(
     report = proof_report(proof, target, options, asked.schedule)
     if drafted is not None:
         report["drafted"] = drafted.document()
+        if asked.schedule is None and not asked.acks_late:
+            drafted.keep_verdict(report["verdict"])
     if asked.acks_late and asked.schedule is None:
         answer = answer_acks_late(proof, is_agreed=drafted is None)
         report["acks_late"] = answer.document()
@@ -151,6 +153,19 @@ def _check_options(asked: Asked, set_: list[str], handler: str | None) -> None:
         raise Misuse("--list runs no schedule", hint="leave out --schedule and --pytest")
     if pytest_file is not None:
         check_new_file("--pytest", pytest_file)
+        _check_set_for_test(set_, handler)
+
+
+def _check_set_for_test(set_: list[str], handler: str | None) -> None:
+    """Raises Misuse for a part of a draft that a written test would not know. It runs in the
+    interpreter of the tests, whatever proof.python says.
+    """
+    if handler is None:
+        return
+    for name in pairs("--set", set_):
+        if name != "proof.python":
+            hint = f"write a spec that says it: skillrun spec init --from {handler}"
+            raise Misuse(f"--set {name}: a test without a spec cannot say it", hint=hint)
 
 
 def ask_to_prove(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
@@ -250,7 +265,8 @@ def _write_test(
     """Writes the first witness that has a schedule as a regression test."""
     from skillrun.proof.export import write_test
 
-    _tell_written(write_test(report, target, case.root, file), json)
+    is_drafted = "drafted" in report
+    _tell_written(write_test(report, target, case.root, file, is_drafted=is_drafted), json)
 
 
 def _tell_written(said: str, json: bool) -> None:

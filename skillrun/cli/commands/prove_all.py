@@ -102,6 +102,8 @@ def _prove_job(
         report = {**proof_report(proof, target), "drafted": drafted.document()}
     except SkillrunError as error:
         return Answer(handler, "blocked", str(error), None)
+    if not acks_late:
+        drafted.keep_verdict(report["verdict"])
     if acks_late:
         answer = answer_acks_late(proof, is_agreed=False)
         report["acks_late"] = answer.document()

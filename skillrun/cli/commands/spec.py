@@ -55,7 +55,7 @@ def draft_from(repo: Path, name: str, given: dict[str, Any], *, trust: bool = Fa
 
     reader = open_reader(repo)
     job = find_the_job(reader, name)
-    draft, beside = _draft(reader, job, trust)
+    draft, beside = _draft(reader, job, trust, _find_python(given))
     draft.values.update(given)
     path = write_spec(reader.repo.root, write_annotated(draft), draft.values, beside)
     _say_written(path)
@@ -66,9 +66,17 @@ def draft_from(repo: Path, name: str, given: dict[str, Any], *, trust: bool = Fa
     return path
 
 
-def _draft(reader: JobReader, job: FoundJob, trust: bool) -> tuple[Draft, dict[str, str]]:
+def _find_python(given: dict[str, Any]) -> str | None:
+    """The interpreter that a person names for the proof: the tests need the same packages."""
+    python = given.get("proof.python", (given.get("proof") or {}).get("python"))
+    return None if python is None else str(python)
+
+
+def _draft(
+    reader: JobReader, job: FoundJob, trust: bool, python: str | None
+) -> tuple[Draft, dict[str, str]]:
     """The draft and the files that it names: with what the tests show, where somebody has allowed
-    them to run; else from the code alone.
+    them to run, in the interpreter `python` where it is named; else from the code alone.
     """
     from skillrun.cli.commands.drafts import plan_tests
     from skillrun.reports.watchers import watcher_for
@@ -80,7 +88,7 @@ def _draft(reader: JobReader, job: FoundJob, trust: bool) -> tuple[Draft, dict[s
     )
     from skillrun.validations.consent import Gate
 
-    watched = plan_watching(reader, job)
+    watched = plan_watching(reader, job, python)
     plan = plan_tests(watched)
     if not plan.commands:
         return draft_spec(reader, job), {}

@@ -17,11 +17,12 @@ import pytest
 from skillrun.cli.proving_tests.asking import ListedJob, Trouble, ask_for_jobs, read_jobs
 from skillrun.cli.proving_tests.job_item import PROPERTY, ProvedJob, add_job
 from skillrun.cli.proving_tests.said import JobSaid, read_marks
-from skillrun.proof.judgement import Verdict
+from skillrun.proof.judgement import HOLDS, Verdict
 
 _JOBS, _MISUSE = "skillrun_jobs", "skillrun_misuse"
 _LETTERS = {
     Verdict.PROVED: ("passed", ".", "PROVED"),
+    HOLDS: ("passed", ".", "HOLDS"),
     Verdict.REFUTED: ("failed", "F", "REFUTED"),
     "known": ("xfailed", "x", "KNOWN"),
     Verdict.INCOMPLETE: ("skipped", "s", "INCOMPLETE"),
@@ -29,6 +30,7 @@ _LETTERS = {
 }
 _COLOURS = {
     Verdict.PROVED: "green",
+    HOLDS: "green",
     "known": "yellow",
     Verdict.REFUTED: "red",
     Verdict.INCOMPLETE: "yellow",

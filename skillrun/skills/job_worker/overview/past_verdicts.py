@@ -24,7 +24,7 @@ class PastVerdict:
     """A verdict as it was recorded. It still holds only where nothing it rests on has changed."""
 
     verdict: str  # proved | refuted | incomplete
-    run_id: str
+    run_id: str | None  # None: it was proved without a spec
     has_changed: bool
     is_believed: bool  # recorded by skillrun for this user
 

@@ -14,6 +14,7 @@ from skillrun.core.text import visible
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.python import Project
 from skillrun.repo.uses import Place
+from skillrun.skills.job_worker.overview.draft_verdicts import read_draft_verdict
 from skillrun.skills.job_worker.overview.handlers import (
     FoundJob,
     find_job,
@@ -225,8 +226,16 @@ class JobReader:
             certain=findings,
             not_read=reasons,
             spec_path=spec.shown_path if spec is not None else None,
-            verdict=verdicts.get(path),
+            verdict=self._find_verdict(path, verdicts),
         )
+
+    def _find_verdict(
+        self, handler: str, verdicts: Mapping[str, PastVerdict]
+    ) -> PastVerdict | None:
+        """The ledger's; that of a draft where no spec says what is promised."""
+        if handler in verdicts or handler in self.specs:
+            return verdicts.get(handler)
+        return read_draft_verdict(self.tree, handler)
 
     def read_certain(self, job: FoundJob) -> tuple[Finding, ...]:
         """What the library's rules hold against a job for certain, and nothing else of it."""
