@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from skillrun.frameworks.known.entry import FileSights, Known
 from skillrun.frameworks.known.matching import Match, Matcher, locate_own
@@ -22,6 +22,26 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_]\w*(?:[.:]\w+)+")
 _NOWHERE = FileSights("", ())
 _PACKAGE = "__init__.py"
+
+
+class _Rank(NamedTuple):
+    """Where an app stands among others: the first field that differs decides, and False comes
+    before True.
+    """
+
+    is_aside: bool
+    # No command that starts workers names it, and none that starts the clock.
+    is_without_worker: bool
+    is_without_clock: bool
+    only_sends: bool
+    is_not_set_up: bool
+    # The number of the mark that found it: an entry names the best marks first.
+    mark: int
+    fewest_uses: int
+    # Of apps that are alike, the one near the root, then as the files are sorted.
+    depth: int
+    path: str
+    line: int
 
 
 class AppRanking:
@@ -54,19 +74,19 @@ class AppRanking:
         only_clients = self._find_owners(self._known.clients) - uses.keys()
         set_up = self._find_owners(self._known.sets_up)
 
-        def rank(app: Match) -> tuple[object, ...]:
+        def rank(app: Match) -> _Rank:
             place, path = locate_own(app), app.seen.path
-            return (
-                is_aside(path),
-                place not in self._works,
-                place not in self._started,
-                place in only_clients,
-                place not in set_up,
-                app.rank,
-                -uses[place] - made[place],
-                path.count("/"),
-                path,
-                app.sight.line,
+            return _Rank(
+                is_aside=is_aside(path),
+                is_without_worker=place not in self._works,
+                is_without_clock=place not in self._started,
+                only_sends=place in only_clients,
+                is_not_set_up=place not in set_up,
+                mark=app.rank,
+                fewest_uses=-uses[place] - made[place],
+                depth=path.count("/"),
+                path=path,
+                line=app.sight.line,
             )
 
         return sorted(self._apps, key=rank)
