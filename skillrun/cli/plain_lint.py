@@ -4,6 +4,7 @@ same words.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ def lint_plainly(words: Sequence[str]) -> int | None:
     """
     if not words or any(word.startswith("-") for word in words):
         return None
+    # Pydantic looks through every installed package for plug-ins of its own, and none is wanted.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from skillrun.cli.commands.lint import lint_files
 
     return lint_files([Path(word) for word in words], Path())

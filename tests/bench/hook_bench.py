@@ -1,6 +1,6 @@
 """How long the hooks of pre-commit take on one changed file, from the start of Python to its end.
 
-    python tests/bench/hook_bench.py            a table; exit code 1 where a hook takes longer than its limit
+    python tests/bench/hook_bench.py            a table; exit code 1 where a hook takes more CPU than its limit
 
 The first run of each is not counted: a file that was just installed has no bytecode. CPU seconds say what the
 command costs, and the clock what a person waits, which a busy machine makes longer. Beside them, as what a machine
@@ -40,6 +40,9 @@ def measure(repo: Path, *arguments: str) -> tuple[float, float]:
     for number in range(RUNS + 1):
         before, began = os.times(), time.perf_counter()
         env = helpers.clean_env(repo.parent / "home")
+        # An installer leaves bytecode; without it each start would compile skillrun anew.
+        env.pop("PYTHONDONTWRITEBYTECODE")
+        env["PYTHONPYCACHEPREFIX"] = str(repo.parent / "bytecode")
         done = subprocess.run([sys.executable, *arguments], cwd=repo, env=env)
         after = os.times()
         assert done.returncode == 0
@@ -68,7 +71,7 @@ def main() -> int:
             repo = helpers.build_tree(Path(folder) / "repo", files)
             for name, given in LINES.items():
                 waited, spent = measure(repo, "-m", "skillrun", "lint", *given)
-                slow |= waited > LIMIT_MS
+                slow |= spent > LIMIT_MS
                 print(
                     f"{name:<22}{size:>5} modules  {waited:6.0f} ms  {spent:6.0f} ms CPU", end="  "
                 )

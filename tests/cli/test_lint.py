@@ -108,3 +108,20 @@ def test_the_hooks_call_a_command_that_there_is(hook: dict[str, Any], tmp_path: 
         assert not re.search(hook["files"], "shop/tasks.py")
     repo = build(tmp_path / "repo")
     assert lint(repo, cases.SPEC_PATH)[0] == 0
+
+
+LINT = "import sys; from skillrun.cli.plain_lint import lint_plainly; lint_plainly(sys.argv[1:])"
+SAYS = "; print(*(name for name in sys.modules if name.startswith('skillrun.')))"
+ONLY_FOR_JOBS = ("skillrun.frameworks", "skillrun.proof", "skillrun.runner", "skillrun.ledger")
+
+
+@pytest.mark.real
+def test_a_spec_that_is_fine_loads_nothing_that_reads_jobs(tmp_path: Path) -> None:
+    """A hook runs before each commit, and most of its time was the start."""
+    repo = build(tmp_path / "repo")
+    words = [sys.executable, "-c", LINT + SAYS, cases.SPEC_PATH]
+    done = subprocess.run(words, cwd=repo, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.split()
+    assert "skillrun.repo.python" in loaded
+    assert [name for name in loaded if name.startswith(ONLY_FOR_JOBS)] == []

@@ -7,12 +7,10 @@ mentioned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from skillrun.core.errors import SkillrunError
-from skillrun.core.text import masked, visible
-from skillrun.reports.watchers import show
 
 _SPECS = (".yaml", ".yml", ".json")
 # Characters of a finding in one line.
@@ -28,9 +26,18 @@ def lint_files(files: Sequence[Path], repo: Path) -> int:
     sources = [file for file in files if file.suffix == ".py"]
     if sources:
         lines.update(dict.fromkeys(_read_jobs(sources, repo)))
+    if lines:
+        _show_lines(lines)
+    return int(bool(lines))
+
+
+def _show_lines(lines: Iterable[str]) -> None:
+    # A file that is fine loads nothing that only speaks.
+    from skillrun.core.text import masked, visible
+    from skillrun.reports.watchers import show
+
     for line in lines:
         show(visible(masked(line), limit=_LONGEST))
-    return int(bool(lines))
 
 
 def _check_spec(file: Path, repo: Path) -> Iterator[str]:
@@ -47,15 +54,22 @@ def _check_spec(file: Path, repo: Path) -> Iterator[str]:
 
 def _read_jobs(files: Sequence[Path], repo: Path) -> Iterator[str]:
     """What reading is certain of, of each job whose handler is in one of the files."""
-    from skillrun.cli.commands.jobs import open_reader
-    from skillrun.reports.lines import format_place
+    from skillrun.contract.specfile import SPEC_FOLDER
+    from skillrun.repo.git import open_repo
+    from skillrun.repo.tree import Tree
+    from skillrun.skills.job_worker.overview.rows import JobReader
 
-    reader = open_reader(repo)
+    opened = open_repo(repo)
+    # Nobody asks for past verdicts: no ledger is looked for.
+    nothing = opened.root / SPEC_FOLDER / "no-ledger"
+    reader = JobReader(opened, Tree(opened.root), nothing)
     given = {file.absolute() for file in files}
     for job in reader.jobs:
         if reader.repo.root / job.handler.path not in given:
             continue
         for finding in reader.read_certain(job):
+            from skillrun.reports.lines import format_place
+
             found = {"path": finding.path, "line": finding.line}
             hint = f"; do: {finding.hint}" if finding.hint else ""
             yield f"{format_place(found)}{finding.message}{hint}  [{finding.rule}]"

@@ -25,7 +25,6 @@ from skillrun.skills.job_worker.overview.handlers import (
     make_named_job,
 )
 from skillrun.skills.job_worker.overview.memories import Memory, find_memories
-from skillrun.skills.job_worker.overview.no_jobs import make_absence
 from skillrun.skills.job_worker.overview.past_verdicts import PastVerdict, read_past_verdicts
 from skillrun.skills.job_worker.overview.policy_words import tell_policy, tell_trigger
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
@@ -305,6 +304,9 @@ def make_document(overview: Overview) -> dict[str, Any]:
         "unread_specs": [{"path": path, "why": why} for path, why in overview.unread_specs],
     }
     if not overview.rows:
+        # A hook reads jobs before each commit, and says nothing of their absence.
+        from skillrun.skills.job_worker.overview.no_jobs import make_absence
+
         document["absence"] = make_absence(overview.uses)
     return document
 
