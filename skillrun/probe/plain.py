@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .awaiting import finish_call
+from .call_sites import goes_on
 from .driver import Driver, Probe
 from .facts import Facts
 from .imports import when_imported
@@ -89,7 +90,7 @@ class PlainDriver(Driver):
         """Makes a publish of a call of the handler by the application's own sweep, such as a poll
         that calls it for each row: what it does is a delivery, with the faults of one.
         """
-        target = self.target
+        target = getattr(self.target, "__func__", self.target)
         if not self.takes_payload or not inspect.isfunction(target):
             return
 
@@ -97,29 +98,39 @@ class PlainDriver(Driver):
             message = self._read_call(args, kwargs)
             if message is None:
                 return before(*args, **kwargs)
-            return self._publish_call(message)
+            self._publish_call(message)
+            if inspect.iscoroutinefunction(self.function()):
+                return _do_nothing()
+            return None
 
         async def call_later(*args: Any, **kwargs: Any) -> Any:
             message = self._read_call(args, kwargs)
             if message is None:
                 return await before(*args, **kwargs)
-            return self._publish_call(message)
+            self._publish_call(message)
+            return None
 
         before = swap_code(target, call_later if inspect.iscoroutinefunction(target) else call)
 
     def _read_call(self, args: Any, kwargs: Any) -> dict[str, Any] | None:
-        """The message that a call of the handler stands for; None where it is none: a delivery, or
-        a call with what no message could carry.
+        """The message that a call of the handler stands for; None where it is none: a delivery, a
+        call with what no message could carry, or one whose caller goes on with what came of it.
         """
         recorder = self.probe.recorder
-        if not recorder.is_delivery or not recorder.is_caller or recorder.depth:
+        if not self._is_called_by_sweep():
             return None
-        try:
-            given = json.loads(json.dumps({"args": list(args), "kwargs": kwargs}))
-        except (TypeError, ValueError):
+        if inspect.ismethod(self.target):
+            args = args[1:]
+        given = {"args": list(args), "kwargs": kwargs}
+        if not _is_plain(given) or goes_on(recorder.find_frame()):
+            recorder.emit("called-on", place=recorder.find_place())
             return None
-        given["arguments"] = self.probe.bind_arguments(self.function(), args, kwargs)
-        return dict(given)
+        arguments = self.probe.bind_arguments(self.target, args, kwargs)
+        return {**given, "arguments": arguments}
+
+    def _is_called_by_sweep(self) -> bool:
+        recorder = self.probe.recorder
+        return recorder.is_delivery and recorder.is_caller and recorder.depth == 0
 
     def _publish_call(self, message: dict[str, Any]) -> None:
         self.probe.publish(lambda: None, message, to_handler=True, delay=0.0, label="call")
@@ -195,6 +206,21 @@ class PlainDriver(Driver):
 
     def died(self, message: dict[str, Any], who: str) -> None:
         self.probe.settle("requeued", delay=self._find_period_s(), why="the next tick")
+
+
+async def _do_nothing() -> None:
+    """What is awaited in the place of a handler that is delivered later."""
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value comes out of JSON as what it was: a tuple, an enum or a named tuple does
+    not.
+    """
+    if type(value) is dict:
+        return all(type(name) is str and _is_plain(inner) for name, inner in value.items())
+    if type(value) is list:
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (str, int, float, bool)
 
 
 def _find_owner(value: Any, libraries: list[str]) -> str | None:

@@ -383,17 +383,21 @@ class Recorder:
         """[path in the repository, line] of the innermost frame of the repository's own code; in a
         library's own thread of the line that waits for it.
         """
+        frame = self.find_frame()
+        if frame is None:
+            return getattr(self.lent, "place", None)
+        return [frame.f_code.co_filename[len(self.root) :], frame.f_lineno]
+
+    def find_frame(self) -> FrameType | None:
+        """The innermost frame of the repository's own code; None where there is none."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             path = frame.f_code.co_filename
-            if (
-                path.startswith(self.root)
-                and "/site-packages/" not in path
-                and not path.startswith(self.here)
-            ):
-                return [path[len(self.root) :], frame.f_lineno]
+            is_below = path.startswith(self.root) and "/site-packages/" not in path
+            if is_below and not path.startswith(self.here):
+                return frame
             frame = frame.f_back
-        return getattr(self.lent, "place", None)
+        return None
 
 
 def has_children() -> bool:

@@ -301,8 +301,7 @@ def _run_until_it_waits(entries: Sequence[str], run: Any, words: Sequence[str]) 
     """The object on which an entry was called; None where that never happened."""
     argv, path = sys.argv, list(sys.path)
     main = sys.modules["__main__"]
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    level = logging.getLogger().level
     sys.argv = [word for word in words if not _PYTHON.fullmatch(os.path.basename(word))]
     if sys.argv[:1] == ["-m"]:
         sys.argv = sys.argv[1:]
@@ -312,14 +311,24 @@ def _run_until_it_waits(entries: Sequence[str], run: Any, words: Sequence[str]) 
     except _Waits as reached:
         return reached.worker
     except (Exception, SystemExit, _TakesTooLong):
-        # `logging.error` gives the root logger a handler, and the application's own
-        # `basicConfig` does nothing then.
-        root.setLevel(level)
-        root.handlers[:] = handlers
+        _drop_implicit_handler(level)
         return None
     finally:
         sys.argv, sys.path[:], sys.modules["__main__"] = argv, path, main
     return None
+
+
+def _drop_implicit_handler(level: int) -> None:
+    """Takes the handler away that `logging.error` gives a root logger without any: the
+    application's own `basicConfig` does nothing then. What set a level was no such call.
+    """
+    root = logging.getLogger()
+    if root.level != level or len(root.handlers) != 1:
+        return
+    (handler,) = root.handlers
+    written = getattr(handler.formatter, "_fmt", None)
+    if type(handler) is logging.StreamHandler and written == logging.BASIC_FORMAT:
+        root.removeHandler(handler)
 
 
 def _run_as_main(file: str, name: str) -> None:

@@ -524,7 +524,7 @@ class Explorer(Messages, Undoing, Outlasting, SecondCalls):
         return History(
             run.schedule,
             tuple(run.deliveries),
-            run.others.undo(state),
+            run.others.undo(state, self.learned.once.state if self.learned.once else {}),
             dead,
             pending=len(run.queue),
             lost=run.lost,

@@ -114,6 +114,20 @@ def ends_with_connection(store: str) -> bool:
     return store in (":memory:", "")
 
 
+def is_within_transaction(delivery: Delivery, number: int) -> bool:
+    """Whether a transaction with a write in it was open in a delivery at one of its events."""
+    waiting: set[str] = set()
+    for event in delivery.all("at"):
+        if event.number > number:
+            break
+        store = str(event["store"])
+        if event["kind"] in ("commit", "rollback"):
+            waiting.discard(store)
+        elif event["kind"] == "sql" and event["when"] == "after" and event["open"]:
+            waiting.add(store)
+    return bool(waiting)
+
+
 def outlasts_process(event: Event) -> bool:
     """Whether something outlasts the process from this boundary on: it stands after a commit, or
     after a write outside of a transaction or to Redis.

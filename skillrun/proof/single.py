@@ -42,7 +42,8 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
     explorer.keep_learned(replace(explorer.learned, unread=unread))
     if unread:
         once = explorer.run(ONCE)  # once more, with these tables read
-    explorer.keep_learned(replace(explorer.learned, once=once))
+    before = explorer.state_before()
+    explorer.keep_learned(replace(explorer.learned, once=once, before=before))
     later = explorer.run(Schedule("once", late=SECOND_RUN_S))
     jobs, unfit = {}, {}
     distinct = [job for job in explorer.origin.messages if 0 < job < DIRECT]
@@ -60,7 +61,7 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
         explorer.facts,
         volatile,
         unfit=unfit,
-        before=explorer.state_before(),
+        before=before,
         later=later,
         ticks=_run_doubled_ticks(explorer, spec),
         orders=run_in_turn(explorer, jobs),

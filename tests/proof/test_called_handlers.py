@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from skillrun.proof.judgement import Verdict
+from skillrun.proof.result import Proof
 from tests.proof.plain_job import plain_repo, proof_of
 
 JOBS = """
@@ -91,3 +92,104 @@ def test_a_poll_that_gives_up_too_early_is_refuted(tmp_path: Path) -> None:
     jobs = JOBS.replace("MOST = 3", "MOST = 2")
     proof = proof_of(plain_repo(tmp_path / "shop", jobs=jobs, changed=CHANGED), FAILS)
     assert [witness.judgement.rule for witness in proof.witnesses] == ["attempts.too-few"]
+
+
+POLL = """
+    def poll():
+        with closing(sqlite3.connect(DB)) as db:
+            rows = db.execute("select id from orders where state = 'waiting'").fetchall()
+        for (order_id,) in rows:
+            handle(order_id)
+"""
+USES = """
+    def poll():
+        with closing(sqlite3.connect(DB)) as db:
+            rows = db.execute("select id from orders where state = 'waiting'").fetchall()
+        for (order_id,) in rows:
+            sent = handle(order_id)
+            log.info("order_id=%s sent=%s", order_id, sent)
+"""
+CATCHES = """
+    def poll():
+        with closing(sqlite3.connect(DB)) as db:
+            rows = db.execute("select id from orders where state = 'waiting'").fetchall()
+        for (order_id,) in rows:
+            try:
+                handle(order_id)
+            except Away:
+                place(order_id)
+"""
+LOCKS = """
+    def poll():
+        with closing(sqlite3.connect(DB)) as db, db:
+            claim = "update orders set tries = tries where state = 'waiting' returning id"
+            for (order_id,) in db.execute(claim).fetchall():
+                handle(order_id)
+"""
+RECORDS = """
+    def poll():
+        with closing(sqlite3.connect(DB)) as db:
+            rows = db.execute("select id from orders where state = 'waiting'").fetchall()
+        for (order_id,) in rows:
+            try:
+                handle(order_id)
+            except Exception:
+                log.exception("order_id=%s broke off", order_id)
+                continue
+        db.close()
+"""
+
+
+def prove_with(poll: str, folder: Path, only: str, **changed: object) -> Proof:
+    assert POLL in JOBS
+    jobs = JOBS.replace(POLL, poll)
+    return proof_of(plain_repo(folder, jobs=jobs, changed={**CHANGED, **changed}), only)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("poll", [USES, CATCHES, LOCKS])
+def test_a_poll_that_does_more_is_to_be_named_itself(tmp_path: Path, poll: str) -> None:
+    """What comes after the call is a part of the job, and a lock that the poll holds is in its
+    way.
+    """
+    proof = prove_with(poll, tmp_path / "shop", "once")
+    assert [reason.rule for reason in proof.incomplete] == ["not-published"]
+    assert "name jobs:poll as the handler" in proof.incomplete[0].message
+
+
+@pytest.mark.real
+def test_a_poll_may_record_what_its_call_raised(tmp_path: Path) -> None:
+    proof = prove_with(RECORDS, tmp_path / "shop", FAILS)
+    assert proof.verdict is Verdict.PROVED, proof.incomplete or proof.witnesses
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("call", ["jobs:forget", "jobs:place"])
+def test_what_nobody_finds_is_not_published(tmp_path: Path, call: str) -> None:
+    """The application's call leaves nothing; or it leaves a row, and no sweep looks for it."""
+    forget = (
+        POLL
+        + """
+    def forget(order_id):
+        sqlite3.connect(DB).execute("insert into orders values (?, 'waiting', 0)", (order_id,))
+"""
+    )
+    changed: dict[str, object] = {"enqueue": {"call": call, "args": {"order_id": 7}}}
+    if call == "jobs:place":
+        changed["recovers"] = []
+    proof = prove_with(forget, tmp_path / "shop", "once", **changed)
+    assert [reason.rule for reason in proof.incomplete] == ["not-published"]
+
+
+@pytest.mark.real
+def test_a_method_is_delivered_as_a_function_is(tmp_path: Path) -> None:
+    method = (
+        POLL.replace("handle(order_id)", "Orders().handle(order_id)")
+        + """
+    class Orders:
+        def handle(self, order_id):
+            handle(order_id)
+"""
+    )
+    proof = prove_with(method, tmp_path / "shop", FAILS, handler="jobs:Orders.handle")
+    assert proof.verdict is Verdict.PROVED, proof.incomplete or proof.witnesses

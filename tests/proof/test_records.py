@@ -234,3 +234,11 @@ def test_an_id_or_an_address_is_no_other_sentence(one: str, other: str) -> None:
     form = {"template": "sent %s"}
     records = [event(f"sent {word}", **form, words=[word]) for word in (one, other)]
     assert make_template(records[0]) == make_template(records[1])
+
+
+def test_what_an_error_says_is_no_other_sentence() -> None:
+    """Else one format for all failures would tell which of them are tried again."""
+    form = {"template": "order %s failed: %s"}
+    said = ("bucket gone: host 3", "bad address: o1", "blue shirt (xl)", "mara lind, 12 high st")
+    records = [event(f"order o1 failed: {text}", **form, words=["o1", text]) for text in said]
+    assert len(set(map(make_template, records))) == 1

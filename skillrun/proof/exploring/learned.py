@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from skillrun.proof.history import History
 from skillrun.proof.rivals import Contents, Rival
@@ -17,6 +18,8 @@ class Learned:
     """Nothing of it changes once schedules run side by side."""
 
     once: History | None = None  # the single run, as soon as there is one
+    # What the state queries answer before anything is delivered.
+    before: Mapping[str, Any] = field(default_factory=dict)
     # Call of the single run -> what it is about, where one run does several things.
     items: Mapping[str, str] = field(default_factory=dict)
     # Table that is written and that no state query reads -> a query of all of it.

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof import ticks
-from skillrun.proof.exploring.run import Run
+from skillrun.proof.broker import list_sweeps
+from skillrun.proof.exploring.run import CALLER, NotPublished, Run
 from skillrun.proof.exploring.stand import Stand
+from skillrun.proof.history import is_within_transaction
 from skillrun.proof.jobs import DIRECT, is_same_job, is_valid, read_payload
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.varied import VARIED
@@ -24,6 +26,21 @@ def only_leaves_work(call: Delivery) -> bool:
     return failed is None and not call.died and not call.retries
 
 
+def check_calls(sweep: str, call: Delivery) -> None:
+    """Raises NotPublished where a sweep calls the handler in a way in which the call stands for no
+    message: what comes after it, or holds it up, is a part of the job.
+    """
+    do = f"name {sweep} as the handler"
+    called_on = call.first("called-on")
+    if called_on is not None:
+        place = ":".join(map(str, called_on["place"] or ()))
+        raise NotPublished(0, f"{sweep} goes on after its call of the handler ({place}): {do}")
+    for event in call.sent_to_handler:
+        if is_within_transaction(call, event.number):
+            said = f"{sweep} calls the handler within a transaction of its own: {do}"
+            raise NotPublished(0, said)
+
+
 class Messages(Stand):
     """Has the message of each job published, before any schedule runs."""
 
@@ -34,15 +51,42 @@ class Messages(Stand):
         enqueue = self.workplace.spec.enqueue
         run = Run(Schedule("publish"))
         if enqueue is None:
-            return self._read_message(self._run_process(run, "publish", [payload]), 0)
+            message = self._read_message(self._run_process(run, "publish", [payload]), 0)
+            self._check_sweeps(run)
+            return message
         self.caller = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)])
+        if self.caller.retries:
+            return self._read_message(self.caller, 0)
         if self.facts.is_called and only_leaves_work(self.caller):
-            # Whoever finds what the call has left calls the handler.
-            return self._read_message(self._run_process(run, "publish", [payload]), 0)
-        if enqueue.relay is None or self.caller.retries:
+            return self._publish_by_sweep(run, payload)
+        if enqueue.relay is None:
             return self._read_message(self.caller, 0)
         # The call leaves its job in an outbox, and the relay alone publishes.
         return self._read_message(self._run_process(run, "call", [enqueue.relay, {}]), 0)
+
+    def _publish_by_sweep(self, run: Run, payload: Any) -> dict[str, Any]:
+        """The message of a plain callable, from the poll that finds what the application's call has
+        left and calls the handler with it. Raises NotPublished.
+        """
+        wanted = self._read_message(self._run_process(run, "publish", [payload]), 0)
+        for sweep in list_sweeps(self.workplace.spec, relay=True):
+            call = self._run_process(run, "recover", [sweep.call], job=CALLER)
+            check_calls(sweep.call, call)
+            for event in call.sent_to_handler:
+                message = dict(event["message"] or {})
+                if message.get("arguments") == wanted.get("arguments"):
+                    return message
+        raise NotPublished(0, "nothing was published to the handler")
+
+    def _check_sweeps(self, run: Run) -> None:
+        """Looks how each sweep calls a plain callable. Raises NotPublished where such a call is no
+        message.
+        """
+        if not self.facts.is_called:
+            return
+        for sweep in self.workplace.spec.recovers:
+            check_calls(sweep.call, self._run_process(run, "recover", [sweep.call], job=CALLER))
+            self.workplace.restore()
 
     def _learn_from_message(self, message: dict[str, Any]) -> None:
         """Takes from the message after how long a job comes back from a dead worker. Whoever

@@ -2,60 +2,72 @@
 
 A sweep looks at every row. It publishes the other jobs as well, and those messages go nowhere; so
 their rows stand still, and a sweep may bury them for their age. Nothing of that is the job's doing.
+
+A row is another job's only where nothing contradicts it. In doubt it is taken for the job's own, and
+what a sweep does to it counts.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from skillrun.proof.jobs import get_field
+from skillrun.proof.varied import VARIED
 
+# Each order of the columns is tried.
+_MOST_FIELDS = 3
 Row = Sequence[Any]
 State = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Keys:
-    """By which rows are told apart. `own`: for each key field the value of the job that is
-    delivered; `others`: those of the other examples.
+    """By which rows are told apart. `own`: the values of the key of the job that is delivered;
+    `others`: those of the other examples.
     """
 
     own: tuple[str, ...] = ()
-    others: tuple[tuple[str, ...], ...] = ()
+    others: frozenset[tuple[str, ...]] = frozenset()
 
     @classmethod
     def read(cls, payloads: Mapping[int, Any], key: Sequence[str]) -> Keys:
-        """`payloads`: by job; 0 is the one that is delivered, below it are no jobs."""
-        own = _read_values(payloads.get(0), key)
-        others: list[tuple[str, ...]] = []
-        for job, payload in payloads.items():
-            if job > 0:
-                others.append(_read_values(payload, key))
-        return cls(own, tuple(others))
-
-    def find_columns(self, rows: Sequence[Row]) -> dict[int, int]:
-        """Where a query's rows have the key: place of the field -> the first column that holds its
-        value of another example, and of the own job if there is such a one.
+        """`payloads`: by job; 0 is the one that is delivered. Poison and varied payloads are no
+        jobs that have rows.
         """
-        columns = [set(map(str, cells)) for cells in zip(*rows, strict=False)]
-        found: dict[int, int] = {}
-        for place, value in enumerate(self.own):
-            known = {values[place] for values in self.others} - {value}
-            for column, cells in enumerate(columns):
-                if known.isdisjoint(cells):
-                    continue
-                found.setdefault(place, column)
-                if value in cells:
-                    found[place] = column
-                    break
-        return found
+        own = _read_values(payloads.get(0), key)
+        others: set[tuple[str, ...]] = set()
+        for job, payload in payloads.items():
+            if 0 < job < VARIED:
+                others.add(_read_values(payload, key))
+        return cls(own, frozenset(others - {own}))
+
+    def find_columns(self, rows: Sequence[Row]) -> list[tuple[int, ...]]:
+        """Each way in which columns of a query may hold the key, one column a field, as its rows
+        stood at the start: the own key in one row, and that of another example in another.
+        """
+        width = min(map(len, rows), default=0)
+        if len(self.own) > _MOST_FIELDS:
+            return []
+        ways = itertools.permutations(range(width), len(self.own))
+        return [columns for columns in ways if self._tells_jobs(rows, columns)]
+
+    def _tells_jobs(self, rows: Sequence[Row], columns: tuple[int, ...]) -> bool:
+        counted = Counter(read_key(row, columns) for row in rows)
+        has_other = not self.others.isdisjoint(counted)
+        return bool(columns) and counted[self.own] == 1 and has_other
 
 
 def _read_values(payload: Any, key: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(get_field(payload, field)) for field in key)
+    return tuple(str(get_field(payload, name)) for name in key)
+
+
+def read_key(row: Row, columns: Sequence[int]) -> tuple[str, ...]:
+    """The values of a row in some of its columns."""
+    return tuple(str(row[column]) for column in columns)
 
 
 @dataclass(frozen=True)
@@ -92,62 +104,78 @@ class Others:
     changes: list[_Change] = field(default_factory=list)
     letters: int = 0
 
-    def note(self, keys: Keys, before: State, after: State, letters: int) -> None:
-        """Notes what one sweep has done. `letters`: how many dead letters it has added."""
+    def note(self, keys: Keys, start: State, before: State, after: State, letters: int) -> None:
+        """Notes what one sweep has done. `start`: the answers before anything was delivered.
+        `letters`: how many dead letters the sweep has added; where the job's own row changed too,
+        they count as its own.
+        """
         found: list[_Change] = []
+        is_own_changed = False
         for query, rows in before.items():
-            rows_after = after.get(query)
-            if isinstance(rows, list) and isinstance(rows_after, list):
-                found += _compare(query, keys, rows, rows_after)
+            rows_after: Any = after.get(query)
+            if rows_after == rows or not _are_rows(rows, rows_after, start.get(query)):
+                continue
+            ways = keys.find_columns(start[query])
+            changes = list(_compare(query, rows, rows_after, ways))
+            of_others = [change for change in changes if change.key in keys.others]
+            is_own_changed = is_own_changed or len(of_others) < len(changes)
+            found += of_others
         self.changes += found
-        jobs = {change.key for change in found}
-        self.letters += min(max(letters, 0), len(jobs))
+        if not is_own_changed:
+            self.letters += min(max(letters, 0), len({change.key for change in found}))
 
-    def undo(self, state: State) -> dict[str, Any]:
-        """The answers as they would be if no sweep had touched another job's row."""
+    def undo(self, state: State, like: State) -> dict[str, Any]:
+        """The answers as they would be if no sweep had touched another job's row. `like`: where
+        these have the same rows in another order, the order of these.
+        """
         undone = dict(state)
         for change in reversed(self.changes):
             rows = undone.get(change.query)
             if isinstance(rows, list):
                 undone[change.query] = change.undo(rows)
+        for query in {change.query for change in self.changes}:
+            if _has_same_rows(undone[query], like.get(query)):
+                undone[query] = like[query]
         return undone
 
 
-def _compare(query: str, keys: Keys, before: list[Row], after: list[Row]) -> Iterator[_Change]:
-    """Yields the rows of other jobs that differ between two answers of a query."""
-    if before == after or _is_one_value(before):
-        return
-    places = keys.find_columns([*before, *after])
-    own = tuple(keys.own[place] for place in places)
-    columns = tuple(places.values())
+def _are_rows(*answers: Any) -> bool:
+    return all(isinstance(answer, list) for answer in answers)
+
+
+def _has_same_rows(rows: Any, others: Any) -> bool:
+    if not _are_rows(rows, others):
+        return False
+    return Counter(map(repr, rows)) == Counter(map(repr, others))
+
+
+def _compare(
+    query: str, before: list[Row], after: list[Row], ways: list[tuple[int, ...]]
+) -> Iterator[_Change]:
+    """Yields the rows that differ between two answers of a query. Where the ways to read a row's
+    key do not agree, it is nobody's: ().
+    """
     gone, come = _subtract(before, after), _subtract(after, before)
     for row in gone:
-        key = _read_key(row, columns)
-        if key == own:
-            continue
-        later = _take_row(come, columns, key)
-        yield _Change(query, key, row, later, before.index(row))
+        key = _agree_on_key(row, ways)
+        yield _Change(query, key, row, _take_row(come, ways, key), before.index(row))
     for row in come:
-        key = _read_key(row, columns)
-        if key != own:
-            yield _Change(query, key, None, row)
+        yield _Change(query, _agree_on_key(row, ways), None, row)
 
 
-def _take_row(rows: list[Row], columns: Sequence[int], key: tuple[str, ...]) -> Row | None:
+def _agree_on_key(row: Row, ways: list[tuple[int, ...]]) -> tuple[str, ...]:
+    keys = {read_key(row, columns) for columns in ways}
+    if len(keys) != 1:
+        return ()
+    return keys.pop()
+
+
+def _take_row(rows: list[Row], ways: list[tuple[int, ...]], key: tuple[str, ...]) -> Row | None:
     """Takes the first row with a key out of the rows; None where there is none."""
     for place, row in enumerate(rows):
-        if _read_key(row, columns) == key:
+        if key and _agree_on_key(row, ways) == key:
             return rows.pop(place)
     return None
-
-
-def _is_one_value(rows: list[Row]) -> bool:
-    """Whether a query answers with a number or a word: it may be anybody's."""
-    return len(rows) == 1 and len(rows[0]) == 1
-
-
-def _read_key(row: Row, columns: Sequence[int]) -> tuple[str, ...]:
-    return tuple(str(row[column]) for column in columns)
 
 
 def _subtract(rows: list[Row], others: list[Row]) -> list[Row]:

@@ -160,7 +160,7 @@ class Sweeps(Called):
         before, letters_before = read_state(self.store, queries), self._count_letters(run)
         call = self._run_process(run, "recover", [sweep.call], job=CALLER)
         after, letters = read_state(self.store, queries), self._count_letters(run)
-        run.others.note(keys, before, after, letters - letters_before)
+        run.others.note(keys, self.learned.before, before, after, letters - letters_before)
         return call
 
     def _read_keys(self, run: Run) -> Keys:
@@ -208,8 +208,9 @@ class Sweeps(Called):
         for call in self.learned.once.performed():
             if (call["effect"], call["key"], call["subject"]) not in performed:
                 return False
-        state = run.others.undo(read_state(self.store, self.workplace.proof.state))
-        return state == self.learned.once.state
+        wanted = self.learned.once.state
+        state = read_state(self.store, self.workplace.proof.state)
+        return run.others.undo(state, wanted) == wanted
 
 
 def _count_published(name: str, call: Delivery) -> Swept:

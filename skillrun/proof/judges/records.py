@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,11 @@ from skillrun.proof.reference import Reference
 _FLAG = re.compile(r"\b\w+['\"]?\s*[=:]\s*(?:true|false|yes|no)\b", re.IGNORECASE)
 # UUIDs, addresses and numbers: what differs between two records of one kind.
 _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+(?:\.\d+)?", re.I)
-# "retry", "gave up", the beginning of "retry in=20s": an argument that makes another sentence of the
-# same format. Names of exceptions have capitals in them, ids have digits or signs behind a word.
-_WORD = re.compile(r"(?:[a-z]{2,}(?:[ _-][a-z]+){0,3}|[A-Z]{2,}(?:_[A-Z]+){0,3})(?=$|[ =:;,(])")
+# "retry", "gave up": an argument that makes another sentence of the same format. Names of
+# exceptions have capitals in them, ids have digits.
+_WORD = re.compile(r"[a-z]{2,}(?:[ _-][a-z]+){0,3}|[A-Z]{2,}(?:_[A-Z]+){0,3}")
+# The beginning of "retry in=20s": a word with fields behind it.
+_WORD_WITH_FIELDS = re.compile(r"([a-z]{2,}(?:_[a-z]+)*)(?: [a-z_]+=\S+)+")
 # Ids that libraries make: UUIDs, digests, ULIDs.
 _MADE_ID = re.compile(
     r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b(?=[a-f]*\d)[0-9a-f]{12,}\b"
@@ -274,9 +276,14 @@ def make_template(event: Event) -> str:
     return f"{event['logger']}|{event['level']}|{_VOLATILE.sub('#', str(text))}|{said}"
 
 
-def _take_words(texts: Iterable[str]) -> list[str]:
-    """What each text begins with, of those that begin with words."""
-    return [found.group() for text in texts if (found := _WORD.match(text)) is not None]
+def _take_words(texts: Iterable[str]) -> Iterator[str]:
+    """Yields those that are words, and the word with which others begin."""
+    for text in texts:
+        with_fields = _WORD_WITH_FIELDS.fullmatch(text)
+        if with_fields is not None:
+            yield with_fields[1]
+        elif _WORD.fullmatch(text) is not None:
+            yield text
 
 
 def collect_templates(deliveries: Iterable[Delivery]) -> set[str]:
