@@ -3,8 +3,8 @@
 A sweep looks at every row. It publishes the other jobs as well, and those messages go nowhere; so
 their rows stand still, and a sweep may bury them for their age. Nothing of that is the job's doing.
 
-A row is another job's only where nothing contradicts it. In doubt it is taken for the job's own, and
-what a sweep does to it counts.
+A row is another job's only where nothing contradicts it. In doubt it is taken for the job's own,
+and what a sweep does to it counts.
 """
 
 from __future__ import annotations
