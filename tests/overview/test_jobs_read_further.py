@@ -273,3 +273,58 @@ def test_a_key_under_the_name_that_its_trade_gives_it(place: Path, name: str) ->
     actor = ACTOR.format(module="bank", name="debit", body=body)
     rows = read_rows(place, {"shop/bank.py": bank, "shop/tasks.py": actor})
     assert list_effects(rows["shop.tasks:pay"]) == [("shop.bank.debit", True)]
+
+
+ONCE = "objects.get_or_create(ref=ref)"
+REMEMBERED = {
+    "where it is noted": (f"    Receipt.{ONCE}\n", [True]),
+    "a dead letter": (f"    DeadLetter.{ONCE}\n", [False]),
+    "a log": (f"    AuditEntry.{ONCE}\n", [False]),
+    "in an except clause": (
+        f"    try:\n        send(ref)\n    except OSError:\n        Gone.{ONCE}\n",
+        [False],
+    ),
+    "by a function of an except clause": (
+        "    try:\n        send(ref)\n    except OSError:\n        give_up(ref)\n",
+        [False],
+    ),
+    "where a repetition is caught": (
+        f"    try:\n        send(ref)\n    except IntegrityError:\n        Receipt.{ONCE}\n",
+        [True],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REMEMBERED)
+def test_where_failures_lie_is_no_memory_of_what_is_done(place: Path, case: str) -> None:
+    body, expected = REMEMBERED[case]
+    files = {
+        "shop/tasks.py": "import dramatiq\nfrom django.db import IntegrityError\n"
+        "from shop.models import AuditEntry, DeadLetter, Gone, Receipt\n"
+        f"def give_up(ref):\n    Gone.{ONCE}\n"
+        f"@dramatiq.actor\ndef pay(ref):\n{body}"
+    }
+    remembered = read_rows(place, files)["shop.tasks:pay"]["remembers"]
+    assert [one["once"] for one in remembered] == expected
+
+
+KEYED = {
+    "a header of its own": ('requests.post(URL, headers={"X-Declaration-Id": ref})', True),
+    "a reference in the body": ('requests.post(URL, json={"customer_reference": ref})', True),
+    "a PUT at its number": ('requests.put(f"https://a.example/parcels/{ref}", json={})', True),
+    "a PUT at one address": ('requests.put("https://a.example/parcels", json={})', False),
+    "a POST at a number": ('requests.post(f"https://a.example/{ref}/mails", json={})', False),
+    "an API's key": ('requests.post(URL, headers={"X-Api-Id": ref})', False),
+    "a header of the attempt": ('requests.post(URL, headers={"X-Call-Id": uuid4().hex})', False),
+}
+
+
+@pytest.mark.parametrize("case", KEYED)
+def test_a_key_in_a_header_a_body_or_an_address_is_seen(place: Path, case: str) -> None:
+    call, expected = KEYED[case]
+    files = {
+        "shop/tasks.py": "import dramatiq, requests\nfrom uuid import uuid4\n"
+        f'URL = "https://a.example"\n@dramatiq.actor\ndef pay(ref):\n    {call}\n'
+    }
+    (effect,) = read_rows(place, files)["shop.tasks:pay"]["effects"]
+    assert effect["keyed"] is expected

@@ -17,7 +17,7 @@ from skillrun.repo.places import is_aside
 from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.drafting.counters import find_counters
 from skillrun.skills.job_worker.drafting.edges import EDGE, Edges, Position
-from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
+from skillrun.skills.job_worker.drafting.failing import read_failing
 from skillrun.skills.job_worker.drafting.messages import (
     choose_style,
     name_call,
@@ -27,7 +27,7 @@ from skillrun.skills.job_worker.drafting.messages import (
 from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
 from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls, name_object
-from skillrun.skills.job_worker.overview.memories import find_memories
+from skillrun.skills.job_worker.overview.memories import find_memories, is_dead_letter
 from skillrun.skills.job_worker.overview.rows import find_sending_calls, list_others
 from skillrun.skills.job_worker.overview.seams import KEYED, find_adapters, find_seams
 
@@ -295,7 +295,7 @@ class _Drafter:
     def _propose_strategy(self) -> str:
         """What was observed, as the words that a person would write."""
         properties = (self.drafted.values.get("payload") or {}).get("properties", {})
-        kept = [one for one in self.memories if one.is_once and not _is_dead(one)]
+        kept = [one for one in self.memories if one.is_once]
         if not kept or not properties:
             return "nothing was seen that remembers a job that is done"
         key = ", ".join(name_fields(properties))
@@ -486,7 +486,3 @@ def _find_table_name(model: str, project: Project) -> str:
 
 def _is_table(memory: Memory) -> bool:
     return memory.what.startswith("table ")
-
-
-def _is_dead(memory: Memory) -> bool:
-    return is_dead_letter(memory.what)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.registry import features_of
 from skillrun.repo.uses import Place
+from skillrun.skills.job_worker.overview.memories import is_dead_letter
 from skillrun.skills.job_worker.overview.policy_words import is_bound_read
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # Whatever is raised is one of these: they list nothing.
 _EVERYTHING = frozenset({"Exception", "BaseException"})
-_DEAD = re.compile(r"dead|fail|buried|parked|quarantin|poison|rejected", re.IGNORECASE)
 # A spec needs one; below, no job is late by its own retries alone.
 _SHORTEST_DELAY_S = 15 * 60
 _ROUNDED_TO_S = 15 * 60
@@ -141,13 +141,8 @@ def _read_dead_letter(
 ) -> dict[str, Any] | None:
     for memory in memories:
         kind, _, name = memory.what.partition(" ")
-        if kind == "table" and _DEAD.search(name):
+        if kind == "table" and is_dead_letter(name):
             return {"kind": "table", "where": name}
     if features_of(job.use.id).own_dead_letters:
         return {"kind": "framework"}
     return None
-
-
-def is_dead_letter(name: str) -> bool:
-    """Whether a table's name says that what is given up lies there."""
-    return _DEAD.search(name) is not None

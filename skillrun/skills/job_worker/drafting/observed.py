@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from skillrun.proof.fixtures.seen import is_unsaid
 from skillrun.proof.judges.unpromised import UNKEYED
 from skillrun.repo.places import is_test
-from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.making_errors import find_making, has_own_beginning
 from skillrun.skills.job_worker.drafting.messages import describe_value, name_call
 from skillrun.skills.job_worker.drafting.moving import DATABASE, Mover, is_in_memory
@@ -24,6 +23,7 @@ from skillrun.skills.job_worker.drafting.rows_seen import (
 )
 from skillrun.skills.job_worker.drafting.second_jobs import find_second_jobs
 from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
+from skillrun.skills.job_worker.overview.memories import is_dead_letter
 from skillrun.skills.job_worker.overview.seams import KEYED
 from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from skillrun.skills.job_worker.drafting.counters import is_of_the_job
-from skillrun.skills.job_worker.drafting.failing import is_dead_letter
+from skillrun.skills.job_worker.overview.memories import is_dead_letter
 
 if TYPE_CHECKING:
     from skillrun.proof.fixtures.seen import DeliverySeen, SeenInTests, StoreSeen, Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.repo.source import last_word
@@ -13,7 +13,7 @@ from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
-    from skillrun.repo.calls import Call
+    from skillrun.repo.calls import Call, Handler
     from skillrun.repo.python import Definition
 
 _SQL_WRITE = re.compile(
@@ -35,6 +35,11 @@ _MODEL_WRITE = re.compile(
 _ONCE = frozenset({"get_or_create", "update_or_create"})
 _BUILDERS = frozenset({"insert", "update", "delete"})
 _ADDS = frozenset({"add", "merge"})
+# A record for people: "table audit_log", "model AuditEntry", "model MailLog".
+_LOG = re.compile(r"(?i:audit)|(?:_|\b)logs?$|[a-z]Log$")
+
+
+_DEAD = re.compile(r"dead|fail|buried|parked|quarantin|poison|rejected", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,19 @@ class Memory:
     is_once: bool
 
 
+def is_dead_letter(name: str) -> bool:
+    """Whether a table's name says that what is given up lies there."""
+    return _DEAD.search(name) is not None
+
+
 def find_memories(bodies: Iterable[Definition], calls: Iterable[Call]) -> tuple[Memory, ...]:
     """What the job writes, first that which a second delivery would find."""
+    calls = tuple(calls)
     found: dict[str, Memory] = {}
     for memory in [*_read_statements(bodies), *_read_models(calls)]:
+        # What has failed, or is only told, keeps no second delivery from doing the work again.
+        if is_dead_letter(memory.what) or _LOG.search(memory.what):
+            memory = replace(memory, is_once=False)
         known = found.get(memory.what)
         if known is None or (memory.is_once and not known.is_once):
             found[memory.what] = memory
@@ -72,22 +86,44 @@ def _read_statements(bodies: Iterable[Definition]) -> Iterator[Memory]:
                     yield Memory(f"table {written[2]}", place, is_once and is_new)
 
 
-def _read_models(calls: Iterable[Call]) -> Iterator[Memory]:
+def _read_models(calls: tuple[Call, ...]) -> Iterator[Memory]:
     for call in calls:
-        place = Place(call.path, call.line, call.text)
-        written = _MODEL_WRITE.search(call.name.replace("()", ""))
-        if written is not None:
-            yield Memory(f"model {written['model']}", place, written["verb"] in _ONCE)
-        added = _find_added(call)
-        if added is not None:
-            yield Memory(f"model {added}", place, _is_noticed(call))
-        built = _find_built(call)
-        if built is not None:
-            yield Memory(f"model {built}", place, "on_conflict" in _read_whole(call))
-        if _saves_row(call):
-            yield Memory(f"row {ast.unparse(call.node.func).rpartition('.')[0]}", place, False)
-        if _sets_once(call):
-            yield Memory("a key in Redis", place, True)
+        for memory in _read_model_call(call):
+            is_once = memory.is_once and not _is_after_error(call, calls)
+            yield replace(memory, is_once=is_once)
+
+
+def _is_after_error(call: Call, calls: tuple[Call, ...]) -> bool:
+    """Whether it runs in an `except` clause, or in a function that is called in one; of an error
+    that tells a repetition, `IntegrityError`, the clause is the work's own.
+    """
+    clauses = [call.in_except]
+    for other in calls:
+        if {other.name, other.origin} & set(call.via):
+            clauses.append(other.in_except)
+    return any(clause is not None and not _tells_repetition(clause) for clause in clauses)
+
+
+def _tells_repetition(clause: Handler) -> bool:
+    return any(name.endswith("IntegrityError") for name in clause.exceptions)
+
+
+def _read_model_call(call: Call) -> Iterator[Memory]:
+    """The rows and keys that one call writes."""
+    place = Place(call.path, call.line, call.text)
+    written = _MODEL_WRITE.search(call.name.replace("()", ""))
+    if written is not None:
+        yield Memory(f"model {written['model']}", place, written["verb"] in _ONCE)
+    added = _find_added(call)
+    if added is not None:
+        yield Memory(f"model {added}", place, _is_noticed(call))
+    built = _find_built(call)
+    if built is not None:
+        yield Memory(f"model {built}", place, "on_conflict" in _read_whole(call))
+    if _saves_row(call):
+        yield Memory(f"row {ast.unparse(call.node.func).rpartition('.')[0]}", place, False)
+    if _sets_once(call):
+        yield Memory("a key in Redis", place, True)
 
 
 def _find_added(call: Call) -> str | None:

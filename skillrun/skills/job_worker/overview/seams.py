@@ -26,6 +26,12 @@ KEYED = re.compile(
     r"|end_?to_?end_?id|transmission_?(?:id|no|number)",
     re.IGNORECASE,
 )
+# Entries by which a sender names what it sends, for the receiver to tell a repetition by.
+_OWN_NAME = re.compile(
+    r"x-(?!api|auth|access|client|user|tenant|trace|correlation|session|device)[a-z-]+-id"
+    r"|(?:customer|client|external|merchant|sender|payment)[_-]?reference|message_?control_?id",
+    re.IGNORECASE,
+)
 # Names of a key and of nothing else: a request's id may be one for its traces alone.
 _KEY_FOR_SURE = re.compile(r"idempot|dedup|client_?token|end_?to_?end_?id", re.IGNORECASE)
 # What is another one for each attempt, or each message.
@@ -241,7 +247,30 @@ def _is_keyed(call: Call, calls: tuple[Call, ...]) -> bool:
     for other in calls:
         if {other.name, other.origin} & set(call.via):
             way.append(other)
-    return any(KEYED.search(ast.unparse(one.node)) for one in way)
+    if any(KEYED.search(ast.unparse(one.node)) for one in way):
+        return True
+    return _puts_at_name(call) or any(map(_names_message, _list_named([call.node])))
+
+
+def _puts_at_name(call: Call) -> bool:
+    """Whether it is a PUT whose address is put together of fields, `put(f"/parcels/{number}")`: a
+    second one is for the same thing.
+    """
+    address = call.argument(0, "url")
+    if last_word(call.node.func) != "put" or not isinstance(address, ast.JoinedStr):
+        return False
+    return _is_made_of_fields(address)
+
+
+def _names_message(given: tuple[str | None, ast.expr]) -> bool:
+    """Whether an entry of a header or a body is the sender's own name for what it sends:
+    `"X-Declaration-Id": declaration_id`, `"customer_reference": letter.reference`.
+    """
+    name, value = given
+    is_field = isinstance(value, ast.Name | ast.Attribute | ast.Subscript | ast.JoinedStr)
+    if name is None or not is_field or not _OWN_NAME.fullmatch(name):
+        return False
+    return not _OF_ATTEMPT.search(ast.unparse(value))
 
 
 def _makes_key(call: Call) -> bool:
