@@ -36,6 +36,20 @@ def apply_migration(connection: sqlite3.Connection, number: int, script: str) ->
     connection.execute(f"PRAGMA user_version = {number}")
 
 
+def add_missing_views(connection: sqlite3.Connection, path: Path) -> None:
+    """Gives a connection that only reads the views that a later version has: they are its own, and
+    the file stays as it is.
+    """
+    version = stored_version(connection, path)
+    for number, script in read_migrations():
+        if number <= version:
+            continue
+        for statement in split_statements(script):
+            head, word, rest = statement.partition("CREATE VIEW ")
+            if word:
+                connection.execute(f"{head}CREATE TEMP VIEW {rest}")
+
+
 def read_migrations() -> list[tuple[int, str]]:
     """Number and SQL of every migration, in order."""
     files = sorted(resource("ledger", "migrations").glob("[0-9]*.sql"))

@@ -22,6 +22,7 @@ from skillrun.ledger.connection import (
     open_reader,
     quote_undecodable,
 )
+from skillrun.ledger.migrate import add_missing_views
 
 TIME_LIMIT_S = 10.0
 # Those are known to end; over a million events some take ten seconds on a busy machine.
@@ -105,6 +106,8 @@ def run_query(
     if limit < 0:
         raise Misuse(f"limit: {limit} is less than 0")
     with contextlib.closing(open_reader(path, busy_ms)) as db:
+        with explained(path, busy_ms):
+            add_missing_views(db, path)
         _restrict_connection(db, time_limit_s, max_value)
         with explained(path, busy_ms), _in_words(path, busy_ms, time_limit_s, narrower):
             cursor = db.execute(sql, values)

@@ -10,7 +10,7 @@ from skillrun.core.errors import LedgerUnusable
 # "SKRN" in the header of the file.
 APPLICATION_ID = 0x534B524E
 # The highest number in ledger/migrations.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def stored_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -27,6 +27,7 @@ from skillrun.runner.repeat import (
     telemetry_json,
 )
 from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
+from skillrun.runner.spec_then import describe_spec
 from skillrun.runner.target import (
     Request,
     RunTarget,
@@ -293,7 +294,12 @@ class _Invocation:
         self.waivers: dict[str, Waiver] = waivers(
             self.inputs.spec, self.request, earlier, self.actor
         )
-        events = [self._make_event("invocation.started", data=self.found.options())]
+        started = self.ledger.events(self.run_id, type="invocation.started")
+        spec = describe_spec(
+            self.target.spec_file, self.target.spec_sha, self.inputs.spec, keep_signed(started)
+        )
+        began = {**self.found.options(), **spec}
+        events = [self._make_event("invocation.started", data=began)]
         recorded = {_identify_waiver(event["data"]) for event in earlier}
         for waiver in self.waivers.values():
             # As the ledger keeps it: with a secret masked, which it was the last time as well.

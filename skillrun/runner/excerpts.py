@@ -46,12 +46,12 @@ def excerpts(
         if excerpt is None:
             continue
         if spec is not None and path == spec.shown_path:
-            excerpt["lines"] = [_hide_private_values(text, spec) for text in excerpt["lines"]]
+            excerpt["lines"] = [hide_private_values(text, spec) for text in excerpt["lines"]]
         kept.append(excerpt)
     return kept
 
 
-def _hide_private_values(line: str, spec: Spec) -> str:
+def hide_private_values(line: str, spec: Spec) -> str:
     """The line without the spec's private values."""
     for value in spec.private_values():
         # Short values such as 1 say nothing, and would take half of the line with them.

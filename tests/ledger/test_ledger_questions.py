@@ -427,3 +427,73 @@ def test_the_shell_of_sqlite_runs_every_query(story: Story, name: str) -> None:
     result = run_query(story.path, name)
     expected = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
     assert json.loads(done.stdout or "[]") == expected
+
+
+def proved(verdict: str, *findings: dict[str, Any], risks: int = 0) -> dict[str, Any]:
+    """The data of a stage with a proof and what it found."""
+    proof = {
+        "verdict": verdict,
+        "handler": "shop.tasks:send",
+        "library": "celery 5",
+        "bounds": "12 schedules",
+        "schedules": {"total": 12},
+        "risks": [{"rule": "broker-lost"}] * risks,
+    }
+    return {"proof": proof, "result": {"findings": list(findings)}}
+
+
+WITNESS = {
+    "rule": "proof.effect.repeated",
+    "severity": "error",
+    "message": "send took place twice",
+    "path": "shop/tasks.py",
+    "line": 7,
+    "hint": "see it happen",
+}
+
+
+def test_which_success_was_really_proved_and_what_refuted_it_before(story: Story, ask: Ask) -> None:
+    read = story.run("read", -50)
+    story.stage(read, "handler", "passed", -49, data={"result": {"findings": []}})
+    story.end(read, "success", -48)
+    run = story.run("sent", -40)
+    story.stage(run, "handler", "failed", -39, data=proved("refuted", WITNESS))
+    story.end(run, "blocked", -38)
+    story.begin(run, -30)
+    consent = {"how": "--trust", "commands": ["make test"]}
+    story.says(run, "consent.given", -29, data=consent, actor="bo", actor_kind="agent")
+    story.stage(run, "handler", "passed", -28, data=proved("proved", risks=1))
+    story.end(run, "success", -27)
+    rows = {row["job"]: row for row in ask("proved-successes")}
+    assert (rows["read"]["verdict"], rows["read"]["on_whose_word"]) == ("not proved", None)
+    sent = rows["sent"]
+    assert (sent["verdict"], sent["schedules"], sent["risks"]) == ("proved", 12, 1)
+    assert sent["on_whose_word"] == "consent by agent"
+    (refuted,) = ask("refutations")
+    assert (refuted["job"], refuted["rule"]) == ("sent", "proof.effect.repeated")
+    assert (refuted["path"], refuted["line"], refuted["runs"]) == ("shop/tasks.py", 7, 1)
+    assert ask("refutations", job="read") == []
+    assert [row["by_whom"] for row in ask("decisions", kind="agent")] == ["bo"]
+    assert ask("decisions", kind="human") == []
+
+
+def test_the_risks_of_the_latest_report(story: Story, ask: Ask) -> None:
+    run = story.run("sent", -40)
+    lost = {"rule": "broker-lost", "grade": "lost", "message": "m", "closes": "c", "accepted": None}
+    story.end(run, "partial", -38, data={"report": {"risks": [lost]}})
+    story.begin(run, -30)
+    accepted = {**lost, "accepted": "a sweep is coming"}
+    story.end(run, "success", -29, data={"report": {"risks": [accepted]}})
+    (told,) = ask("open-risks")
+    assert (told["risk"], told["accepted"]) == ("broker-lost", "a sweep is coming")
+    assert ask("open-risks", job="other") == []
+
+
+def test_what_the_spec_said_then(story: Story, ask: Ask) -> None:
+    run = story.run("sent", -40)
+    other = story.run("other", -35)
+    said = {"spec": {"sha256": "a" * 64, "text": "version: 1"}}
+    story.says(run, "invocation.started", -30, data=said)
+    (row,) = ask("spec-then")
+    assert (row["run_id"], row["text"]) == (run, "version: 1")
+    assert ask("spec-then", run=other) == []

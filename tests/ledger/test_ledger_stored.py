@@ -69,3 +69,14 @@ def test_tampering_with_old_rows_is_found(stored: Path, tmp_path: Path) -> None:
             "UPDATE evidence SET detail = json_set(detail, '$.tail', 'ok') WHERE role = 'command'"
         )
     assert {problem.table for problem in verify_ledger(path).problems} == {"evidence"}
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("view", ["proof", "finding", "consent", "spec_text"])
+def test_the_newest_views_read_a_ledger_that_nobody_has_migrated(
+    view: str, stored: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(stored, tmp_path / "ledger.db"))
+    before = path.read_bytes()
+    assert run_query(path, f"SELECT count(*) FROM {view}").rows[0][0] >= 0
+    assert path.read_bytes() == before
