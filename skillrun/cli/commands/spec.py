@@ -50,6 +50,7 @@ def draft_from(repo: Path, name: str, given: dict[str, Any], *, trust: bool = Fa
     """
     from skillrun.cli.commands.drafts import find_the_job
     from skillrun.cli.commands.jobs import open_reader
+    from skillrun.cli.commands.unseen import ask_unseen
     from skillrun.contract.spec_init import write_spec
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
 
@@ -57,13 +58,24 @@ def draft_from(repo: Path, name: str, given: dict[str, Any], *, trust: bool = Fa
     job = find_the_job(reader, name)
     draft, beside = _draft(reader, job, trust, _find_python(given))
     draft.values.update(given)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        ask_unseen(draft, given)
     path = write_spec(reader.repo.root, write_annotated(draft), draft.values, beside)
     _say_written(path)
-    for decision in draft.decisions:
-        print(f"  decide: {visible(decision, limit=300)}")
-    for guess in draft.guesses:
-        print(f"  guessed: {visible(guess, limit=300)}")
+    _show_each("decide", draft.decisions)
+    _show_each("guessed", draft.guesses)
     return path
+
+
+def _show_each(label: str, said: list[str]) -> None:
+    """A line for each, which goes on below its words where it is too long for a terminal."""
+    from skillrun.reports.lines import line
+    from skillrun.reports.watchers import watcher_for
+
+    watcher = watcher_for(json=False)
+    for one in said:
+        words = visible(one, limit=300)
+        watcher.show(line(2, ("bold", f"{label}: "), ("", words), hang=len(label) + 4))
 
 
 def _find_python(given: dict[str, Any]) -> str | None:
@@ -112,7 +124,8 @@ def offer_draft(repo: Path) -> Path | None:
     from skillrun.reports.job_lines import absence_lines, job_lines
     from skillrun.reports.watchers import watcher_for
 
-    document = masked_json(read_document(open_reader(repo)))
+    reader = open_reader(repo)
+    document = masked_json(read_document(reader))
     watcher = watcher_for(json=False)
     if not document["jobs"]:
         # What is asked next describes a new one: a person has to know that none was found.
@@ -124,12 +137,21 @@ def offer_draft(repo: Path) -> Path | None:
     first = document["jobs"][0]["handler"]
     print("\nDraft the spec of which job? Its handler; - for none of them.")
     try:
-        answer = input(f"  handler [{visible(first)}]: ").strip() or first
+        answer = _ask_for_job(reader, first)
     except (EOFError, KeyboardInterrupt):
         return None
     if answer == "-":
         return None
     return draft_from(repo, answer, {})
+
+
+def _ask_for_job(reader: JobReader, first: str) -> str:
+    """The name of a job that is there, or "-" for none of them; asks until it is one."""
+    while True:
+        answer = input(f"  handler [{visible(first)}]: ").strip() or first
+        if answer == "-" or reader.find_job(answer) is not None:
+            return answer
+        print(f"  {visible(answer)}: no job is called so; one of the handlers above, or -")
 
 
 def ask_for_spec(root: Path) -> Path | None:
