@@ -7,6 +7,54 @@ from watched_shop import GUARD, SEEDING, Case, config, mailer, tasks
 BASE_TESTING = tasks(before="if settings.TESTING:\n    return")
 BASE_FIELD = config(imports="import sys", fields='TESTING = "pytest" in sys.modules')
 NEIGHBOURS = (
+    *(
+        Case(
+            f"plain-{asked}",
+            "nothing",
+            tasks(imports=f"import {modules}", before=f"{given}\nif {asked}:\n    return"),
+        )
+        for modules, given, asked in (
+            ("datetime", "now = datetime.datetime.now()", "str(now.year) == order_id"),
+            (
+                "datetime",
+                "due = datetime.datetime.fromisoformat(email)",
+                "str(due.year) == order_id",
+            ),
+            ("sqlite3", "rows = sqlite3.connect('a').execute(email)", "str(rows.rowcount) == '0'"),
+            (
+                "sqlite3",
+                "rows = sqlite3.connect('a').execute(email)",
+                "isinstance(rows.lastrowid, str)",
+            ),
+            ("os", "size = os.stat(email)", "str(size.st_size) == '0'"),
+            ("uuid", "number = uuid.UUID(email)", "str(number.version) != '4'"),
+            ("os", "mode = os.environ['SHOP_MODE']", "str(mode) == 'dry'"),
+            ("os", "mode = os.environ['SHOP_MODE']", "isinstance(mode, bytes)"),
+            ("os", "mode = os.environ['SHOP_MODE']", "len(mode) < 1"),
+            ("os", "", "isinstance(os.sep, bytes)"),
+            ("os", "", "os.environ.get('SHOP_API_KEY') is None"),
+            ("os", "", "'SHOP_API_KEY' not in os.environ"),
+            ("os", "", "os.environ['SHOP_API_KEY'].strip() == ''"),
+            ("os", "", "order_id != os.environ['SHOP_API_KEY']"),
+            ("os", "", "email == os.environ['SHOP_HOST']"),
+            ("os", "", "os.environ['SHOP_DB'].startswith('postgres')"),
+            ("os", "", "not os.environ['SHOP_RELAY'].startswith('smtp')"),
+            ("os", "", "settings.broker_url.startswith('sqs')"),
+            ("os", "", "settings.result_backend is None"),
+            ("os", "", "not os.path.ismount('/mnt/exports')"),
+            ("os", "", "order_id.__spec__ == 1"),
+            ("os", "", "email.__file__.startswith('/x')"),
+            ("os", "", "getattr(email, 'called', False)"),
+        )
+    ),
+    Case(
+        "length-of-a-setting",
+        "nothing",
+        {
+            **config(fields='MODE = os.environ["SHOP_MODE"]'),
+            **tasks(before="if len(settings.MODE) < 1:\n    return"),
+        },
+    ),
     Case(
         "where-a-module-lies-is-used",
         "nothing",

@@ -136,11 +136,10 @@ PROCESS = (
             ("sys", "mailer.__loader__ is None"),
             ("sys", "mailer.__file__.startswith('/work')"),
             ("sys", "hasattr(mailer.send, 'assert_called')"),
-            ("sys", "'mock' in repr(mailer.send)"),
             ("importlib.metadata", "importlib.metadata.version('pytest')"),
             ("logging", "logging.root.handlers == []"),
-            ("os", "os.path.ismount('/home')"),
-            ("sys", "settings.broker_url.startswith('memory')"),
+            ("datetime", "isinstance(datetime.datetime.now, type)"),
+            ("datetime", "type(mailer.send) is type(mailer.post)"),
         )
     ),
     Case(

@@ -105,21 +105,6 @@ VARIABLES = (
         "nothing",
         tasks(before="if email.endswith('.test'):\n    raise ValueError(email)"),
     ),
-    *(
-        Case(
-            f"value-of-the-proofs-own-{asked}",
-            "error",
-            tasks(imports="import os", before=f"if {asked}:\n    return"),
-        )
-        for asked in (
-            "'mail.example' in os.environ['SHOP_RELAY']",
-            "'mail.example' in os.environ.get('SHOP_RELAY', 'mail.example')",
-            "os.environ['SHOP_HOST'] == 'mail.example'",
-            "os.environ['SHOP_DB'].endswith('app.db')",
-            "os.environ['SHOP_API_KEY'] == 'k1'",
-            "len(os.environ['SHOP_API_KEY']) < 8",
-        )
-    ),
     Case(
         "any-variable-of-pytest",
         "error",

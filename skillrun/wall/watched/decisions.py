@@ -84,8 +84,7 @@ class Decision:
 @dataclass(frozen=True)
 class Asked:
     """One side of the commit: its files, its handlers, the effects, the arguments that carry their
-    keys, and the variables of its proof. `own_values`: those of them that the proof sets to a place
-    or a secret of its own.
+    keys, and the variables of its proof.
     """
 
     sources: CommitSources
@@ -93,7 +92,6 @@ class Asked:
     effects: frozenset[str]
     keys: frozenset[str]
     variables: frozenset[str]
-    own_values: frozenset[str]
 
 
 # Two looks ask of two sides, and reading all that a handler reaches takes seconds.
@@ -104,7 +102,7 @@ def find_decisions(asked: Asked) -> tuple[Decision, ...]:
     reach = asked.sources.reach_from(asked.handlers)
     effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
     effects.settle()
-    flow = Flow(reach, Signs(project, asked.variables, asked.own_values))
+    flow = Flow(reach, Signs(project, asked.variables))
     deciding = _Deciding(flow, effects, asked.keys, Chooser(reach))
     decisions: list[Decision] = []
     for module, node in deciding.list_questions():

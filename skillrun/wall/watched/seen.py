@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +58,6 @@ _TYPE_QUESTIONS = (
     "inspect.getfile",
     "inspect.getmodule",
     "inspect.unwrap",
-    "builtins.id",
-    "builtins.repr",
-    "builtins.str",
 )
 # Methods of a mapping that ask for one key.
 _LOOKUPS = ("get", "pop", "setdefault", "__contains__")
@@ -115,12 +113,11 @@ PREDICATES = {
 @dataclass
 class Signs:
     """Reads the signs of one side. `set_variables`: those that the spec's proof sets, as production
-    does; `own_values`: those of them that have another value there, as a database's place has.
+    does.
     """
 
     project: Project
     set_variables: frozenset[str]
-    own_values: frozenset[str] = frozenset()
 
     def read_sign(self, module: Module, node: ast.AST) -> Sign | None:
         """The sign that a node itself is; what is inside of it is another question."""
@@ -152,9 +149,13 @@ class Signs:
         if isinstance(node, ast.Subscript):
             return self._dotted_item(module, node)
         name = module.resolve(node)
-        if not name:
+        # `mode = os.environ["MODE"]` resolves to the mapping, and is one entry of it.
+        if not name or (name in _MAPPINGS and self._is_entry(module, node)):
             return None
         return self._follow_origin(name)
+
+    def _is_entry(self, module: Module, node: ast.expr) -> bool:
+        return any(isinstance(value, ast.Subscript) for value in self._list_named(module, node))
 
     def _follow_origin(self, name: str) -> str:
         return self.project.origin(name)
@@ -211,10 +212,8 @@ class Signs:
             return Sign(Kind.FLAG, name, signs.MAIN_WHY)
         if not isinstance(node, ast.Attribute):
             return None
-        if node.attr in signs.MODULE_FACTS:
+        if node.attr in signs.MODULE_FACTS and self._is_module(module, node.value):
             return Sign(*signs.MODULE_FACTS[node.attr])
-        if node.attr in signs.OWN_SETTINGS and self._hangs_from_settings(module, node.value):
-            return Sign(Kind.PLACE, node.attr, signs.OWN_SETTINGS_WHY)
         if node.attr in signs.ASKED_METHODS:
             return Sign(Kind.FLAG, node.attr, signs.ASKED_METHODS[node.attr])
         if node.attr in signs.EAGER and self._is_of_attempt(module, node.value):
@@ -300,7 +299,15 @@ class Signs:
         definition = self.project.definition(name)
         if definition is not None:
             return not definition.is_class
-        return name.partition(".")[0] in _PATCHED_MODULES
+        # What a call gave (`now().year`) and what holds a value (`os.environ`) is no function.
+        return "()" not in name and _is_patched(name)
+
+    def _is_module(self, module: Module, node: ast.expr) -> bool:
+        """What is imported, of the repository or of a library; an order may have a `__file__`."""
+        name = self.dotted_name(module, node)
+        if name is None or name in ("self", "cls"):
+            return False
+        return "." not in name or self.project.locate(name) is not None
 
     def _hangs_from_settings(self, module: Module, node: ast.expr) -> bool:
         written = ast.unparse(node)
@@ -499,7 +506,10 @@ class Signs:
         if len(node.args) > 1:
             second = self.text_of(node.args[1], module)
         if called in _ATTRIBUTE_READERS and second is not None:
-            if second in signs.FUNCTION_FACTS:
+            is_mocks = second in signs.MOCK_FACTS
+            if second in signs.FUNCTION_FACTS and (
+                not is_mocks or self._is_function(module, first)
+            ):
                 return Sign(Kind.FLAG, second, signs.PATCHED_WHY)
             if self.dotted_name(module, first) == "builtins" and not _is_builtin(second):
                 return Sign(Kind.FLAG, f"builtins.{second}", signs.BUILTINS_WHY)
@@ -524,8 +534,6 @@ class Signs:
             return Sign(signs.VARIABLES[name][0], name, signs.VARIABLES[name][1])
         if signs.TESTING.search(name):
             return Sign(Kind.FLAG, name, signs.TESTING_WHY)
-        if name in self.own_values:
-            return Sign(Kind.PLACE, name, signs.OWN_VALUE_WHY)
         if name in self.set_variables:
             return None
         return Sign(Kind.VARIABLE, name, "proof.env does not set it")
@@ -696,6 +704,17 @@ def _find_holder(module: Module, starred: ast.Starred) -> str | None:
     if isinstance(next(module.parents(starred), None), ast.List | ast.Set | ast.Tuple):
         return "list"
     return None
+
+
+def _is_patched(name: str) -> bool:
+    """Whether a name of the standard library is a function, or a class that one replaces."""
+    owner, *parts = name.split(".")
+    if owner not in _PATCHED_MODULES or owner == "open":
+        return owner == "open"
+    value: Any = importlib.import_module(owner)
+    for part in parts:
+        value = getattr(value, part, None)
+    return callable(value)
 
 
 def _is_builtin(name: str) -> bool:

@@ -92,7 +92,6 @@ READ: dict[str, tuple[Kind, str]] = {
     "socket.getdefaulttimeout": (Kind.PLACE, _PROCESS),
     "signal.getitimer": (Kind.FLAG, _PROCESS),
     "os.umask": (Kind.FLAG, _PROCESS),
-    "os.path.ismount": (Kind.FLAG, _MACHINE),
     "platform.release": (Kind.PLACE, _MACHINE),
     "platform.version": (Kind.PLACE, _MACHINE),
     "time.tzname": (Kind.PLACE, "a proof runs in time zones of its own"),
@@ -207,7 +206,7 @@ BUILTINS_WHY = "what is no builtin was put there, by a test or a proof"
 # What asks for a file, called on a path or with one.
 FILE_QUESTIONS = {
     *("exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "access", "stat", "getmtime"),
-    *("read_text", "read_bytes", "open"),
+    *("read_text", "read_bytes", "open", "ismount"),
 }
 FILE_MODULES = ("os.path.", "os.", "pathlib.", "builtins.open", "io.open")
 
@@ -244,8 +243,6 @@ VARIABLES: dict[str, tuple[Kind, str]] = {
     "CLAUDECODE": (Kind.FLAG, "an agent's shell has it"),
 }
 
-OWN_VALUE_WHY = "proof.env sets it to a place or a secret of the proof's own"
-
 # `SHOP_TESTING`, `IS_TEST`, `CI`, `PYTEST_CURRENT_TEST`; not `LATEST`, not `STRIPE_TEST_KEY`.
 TESTING = re.compile(
     r"(^|_)(TESTS?|TESTING|TEST_?(MODE|RUN|ENV)|(IN|IS|UNDER|RUNNING)_?TESTS?|UNITTESTS?|CI|PROOF|"
@@ -278,11 +275,12 @@ LOOKED_INTO_WHY = "it tells what kind of process or machine this is"
 EVALUATED = re.compile(
     r"pytest|skillrun|sys\.(modules|argv|flags)|environ|gettrace|_getframe|/proc/"
 )
-FUNCTION_FACTS = (
-    *("__wrapped__", "__code__", "__module__", "__closure__", "__globals__", "__self__"),
-    # What a mock has, and no function.
+_MADE_FACTS = ("__wrapped__", "__code__", "__module__", "__closure__", "__globals__", "__self__")
+# What a mock has, and no function; an order may have been `called`.
+MOCK_FACTS = (
     *("mock_calls", "call_count", "side_effect", "return_value", "assert_called", "called"),
 )
+FUNCTION_FACTS = (*_MADE_FACTS, *MOCK_FACTS)
 # What tells how a module was loaded, and from where.
 MODULE_FACTS = {
     "__loader__": (Kind.FLAG, "__loader__", _MODULES),
@@ -290,7 +288,4 @@ MODULE_FACTS = {
     "__cached__": (Kind.FLAG, "__cached__", _MODULES),
     "__file__": (Kind.PLACE, "__file__", _SCRATCH),
 }
-# Settings of job libraries that are the proof's own.
-OWN_SETTINGS = frozenset(("broker_url", "broker_read_url", "broker_write_url", "result_backend"))
-OWN_SETTINGS_WHY = "a proof has a broker of its own, or none"
 PATCHED_WHY = "a proof and a test replace functions"
