@@ -14,7 +14,12 @@ import pytest
 
 pytest.importorskip("rq")
 
+import redis
+import rq
+from rq.job import JobStatus
+
 from skillrun.contract.spec import load_spec
+from skillrun.frameworks.rq.driver_worker import make_worker
 from skillrun.proof.attempt import try_prove
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
@@ -270,3 +275,16 @@ def test_the_worker_of_the_repository_has_its_exception_handlers(tmp_path: Path)
         assert clinic.explorer.facts.begun == "python worker.py"
     said = [str(event["text"]) for event in history.events if event.kind == "log"]
     assert any("house heard of" in text for text in said)
+
+
+@needs_redis
+def test_a_horse_that_died_behind_its_own_record_is_dead_all_the_same(clinic: Clinic) -> None:
+    """It takes the record of its execution away when it hands a retry over; its worker still has
+    one.
+    """
+    connection = redis.Redis.from_url(clinic.workplace.urls["redis"])
+    queue = rq.Queue("apart", connection=connection)
+    job = queue.enqueue("time.sleep", 1, retry=rq.Retry(max=2))
+    job.set_status(JobStatus.STARTED)
+    make_worker(None, queue, job.redis_server_version).horse_died(job, queue)
+    assert (job.get_status(), job.retries_left) == (JobStatus.QUEUED, 1)

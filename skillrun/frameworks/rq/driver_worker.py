@@ -47,6 +47,8 @@ class InProcess(Worker):
         # RQ before 2 keeps no record of each execution.
         if hasattr(job, "get_executions"):
             execution = next(iter(reversed(job.get_executions())), None)
+            # The horse may have taken its record away before it died; the worker still has it.
+            execution = execution or _make_execution(job)
         self.monitor_work_horse(job, queue, *self._hand_execution(execution))
 
     def _hand_execution(self, execution: Any) -> tuple[Any, ...]:
@@ -55,6 +57,12 @@ class InProcess(Worker):
             return (execution,)
         self.execution = execution
         return ()
+
+
+def _make_execution(job: Job) -> Any:
+    """The record of the job's execution that the worker holds."""
+    kind = rq.utils.import_attribute("rq.executions.Execution")
+    return kind(f"{job.id}-gone", job.id, connection=job.connection)
 
 
 def make_class(begun: Any) -> type[InProcess]:
