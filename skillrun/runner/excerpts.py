@@ -21,7 +21,7 @@ AROUND = 3
 MOST = 50
 _WIDTH = 160
 # Characters of a private value.
-_TELLING = 4
+TELLING = 4
 
 
 def excerpts(
@@ -55,7 +55,7 @@ def hide_private_values(line: str, spec: Spec) -> str:
     """The line without the spec's private values."""
     for value in spec.private_values():
         # Short values such as 1 say nothing, and would take half of the line with them.
-        if len(value) >= _TELLING:
+        if len(value) >= TELLING:
             line = line.replace(value, MASK)
     return line
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from skillrun.contract.spec import load_spec
 from skillrun.runner.spec_then import describe_spec
 
@@ -26,6 +28,26 @@ def test_the_text_is_kept_without_secrets_and_private_values(home: Path, tmp_pat
     assert "handler: shop.tasks:send" in kept["text"]
     assert "quite-private-value" not in kept["text"]
     assert "hunter2" not in kept["text"]
+
+
+WRITTEN = [
+    '"quite-private-v\\x61lue"',
+    "'quite-private-value'",
+    ">-\n      quite-private-value\n      and more",
+    "&key quite-private-value",
+]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_private_value_is_hidden_however_it_is_written(
+    home: Path, tmp_path: Path, written: str
+) -> None:
+    file = tmp_path / "send.yaml"
+    text = SPEC.replace("  env: {SHOP_KEY: quite-private-value}", f"  env:\n    KEY: {written}")
+    file.write_text(text)
+    kept = describe_spec(file, "a" * 64, load_spec(file), [])["spec"]["text"]
+    assert "quite-private" not in kept
+    assert "\npayload:\n" in kept
 
 
 def test_the_same_text_is_kept_once(home: Path, tmp_path: Path) -> None:
