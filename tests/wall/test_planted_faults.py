@@ -279,10 +279,11 @@ FEWER_TESTS: dict[str, tuple[dict[str, str | None], str]] = {
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", FEWER_TESTS)
-def test_a_command_that_runs_fewer_tests_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_command_that_runs_fewer_tests_is_told(tmp_path: Path, name: str) -> None:
     changes, path = FEWER_TESTS[name]
-    found = [one for one in ask(tmp_path / "repo", changes, MORE) if one.severity == "error"]
+    found = [one for one in ask(tmp_path / "repo", changes, MORE) if one.severity != "note"]
     assert {(one.rule, one.path) for one in found} == {("verify.check-finds-less", path)}
+    assert {one.severity for one in found} == {"warning"}
     assert "tests/test_tasks.py::test_two" in found[0].message
 
 
@@ -297,6 +298,38 @@ def test_a_command_that_runs_fewer_tests_is_an_error(tmp_path: Path, name: str) 
 )
 def test_what_may_steer_the_tests(paths: list[str], *, expected: bool) -> None:
     assert compare.may_steer_tests(paths) is expected
+
+
+def write_workflow(*commands: str) -> dict[str, str]:
+    steps = "".join(f"      - run: {command}\n" for command in commands)
+    head = "on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n"
+    return {".github/workflows/ci.yml": head + steps}
+
+
+SUITES = {"tests/unit/test_a.py": TWO_TESTS, "tests/e2e/test_b.py": "def test_b():\n    assert 1\n"}
+OF_CI = {"tests/test_tasks.py": TWO_TESTS, **SUITES, **write_workflow("pytest tests")}
+TESTS_RUN_OTHERWISE: dict[str, tuple[Mapping[str, str | None], Mapping[str, str]]] = {
+    "two steps": (
+        write_workflow("pytest tests/unit tests/test_tasks.py", "pytest tests/e2e"),
+        OF_CI,
+    ),
+    "a matrix": (write_workflow("pytest ${{ matrix.suite }}"), OF_CI),
+    "a helper of a test's name": (
+        {
+            "tests/test_tasks.py": "def test_one():\n    def test_two():\n        pass\n",
+            "requirements-dev.txt": "pytest\n",
+        },
+        MORE,
+    ),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", TESTS_RUN_OTHERWISE)
+def test_tests_that_may_run_elsewhere_are_no_error(tmp_path: Path, name: str) -> None:
+    changes, base = TESTS_RUN_OTHERWISE[name]
+    found = ask(tmp_path / "repo", dict(changes), base)
+    assert [one for one in found if one.severity == "error"] == []
 
 
 @pytest.mark.real
