@@ -312,7 +312,7 @@ class ListedDriver(AsyncDriver):
 
     def sweep(self, function: Callable[..., Any]) -> None:
         """A cron function, as its worker calls it: with the context that its start has filled."""
-        if not inspect.signature(function).parameters:
+        if not _takes_context(function):
             super().sweep(function)
             return
         self.run_in_loop(self._run_sweep(function))
@@ -330,6 +330,16 @@ class ListedDriver(AsyncDriver):
         with say_nothing():
             self.run_in_loop(self.run_nothing())
         self.close_loop()
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    """Whether a sweep is a cron function of the library's. What needs no argument is called
+    without: its first one may be a connection, or a limit.
+    """
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None:
+        return False
+    return first.default is first.empty or first.name in ("ctx", "context")
 
 
 def keep_arguments(worker: Any) -> None:
