@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from skillrun.core.secret_names import (
     MASK,
@@ -109,18 +109,32 @@ _COMPARED = re.compile(
     rf"(?P<value>{_QUOTED})(?P<behind>[ \t]{{1,3}}(?:==|!=|=)[ \t]{{1,3}}"
     r"(?:[A-Z<(][^\n]{0,200}?\.)?(?P<name>[A-Za-z_][\w.]{0,80}))(?![\w.(])"
 )
-# pytest shows a difference in lines of its own: `E         - x`.
-_MOST_COMPARED = 20
+# Each text in quotes; the end of one may be the begin of the next.
+_IN_QUOTES = re.compile(r"\"(?=([^\"\n]{1,256})\")|'(?=([^'\n]{1,256})')")
+# What is shorter is masked in quotes only.
+_SHORTEST = 6
+_BEGINS_WORD = re.compile(rf"(?s)(?<!\w)(?=(.{{{_SHORTEST}}}))")
+_ENDS_WORD = re.compile(r"(?!\w)")
 
 
 def mask_compared(text: str) -> str:
     """Masks a text that is compared with what a telling name holds, wherever it stands: pytest
-    shows it in several lines, of which one has the name.
+    shows it in several lines, of which one has the name (`E         - x`).
     """
-    found = dict.fromkeys(_list_compared(text))
-    for inner in list(found)[:_MOST_COMPARED]:
-        text = _replace_everywhere(text, inner)
-    return text
+    values = frozenset(_list_compared(text))
+    if not values:
+        return text
+    return _mask_places(text, {*_find_quoted(text, values), *_find_bare(text, values)})
+
+
+def _mask_places(text: str, places: set[tuple[int, int]]) -> str:
+    """The text with each place masked, which is given by its begin and its length."""
+    parts, end = [], 0
+    for begin, length in sorted(places, key=lambda place: (place[0], -place[1])):
+        if begin >= end:
+            parts += [text[end:begin], MASK]
+            end = begin + length
+    return "".join([*parts, text[end:]])
 
 
 def _list_compared(text: str) -> Iterator[str]:
@@ -130,13 +144,35 @@ def _list_compared(text: str) -> Iterator[str]:
             yield inner
 
 
-def _replace_everywhere(text: str, inner: str) -> str:
-    for quote in ("'", '"'):
-        text = text.replace(f"{quote}{inner}{quote}", f"{quote}{MASK}{quote}")
-    # A word of the language may stand there for itself.
-    if len(inner) < 6 or not _NO_WORD.search(inner):
-        return text
-    return re.sub(rf"(?<!\w){re.escape(inner)}(?!\w)", MASK, text)
+def _find_quoted(text: str, values: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Where one of the values stands in quotes, and its length."""
+    for match in _IN_QUOTES.finditer(text):
+        inner = match[match.lastindex or 0]
+        if inner in values:
+            yield match.end(), len(inner)
+
+
+def _find_bare(text: str, values: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Where one of the values stands without quotes, and its length."""
+    lengths = _list_lengths(filter(_is_no_word, values))
+    for match in _BEGINS_WORD.finditer(text):
+        begin = match.start()
+        for length in lengths.get(match[1], ()):
+            if text[begin : begin + length] in values and _ENDS_WORD.match(text, begin + length):
+                yield begin, length
+
+
+def _list_lengths(values: Iterable[str]) -> dict[str, set[int]]:
+    """How long the values are that begin alike, by their beginning."""
+    lengths: dict[str, set[int]] = {}
+    for value in values:
+        lengths.setdefault(value[:_SHORTEST], set()).add(len(value))
+    return lengths
+
+
+def _is_no_word(value: str) -> bool:
+    """A word of the language may stand without quotes for itself."""
+    return len(value) >= _SHORTEST and _NO_WORD.search(value) is not None
 
 
 # insert into users (name, password) values ('bob', 'x'); SQLAlchemy tells of the values by

@@ -78,7 +78,7 @@ _MENDS = re.compile(
     r"|\bphp-cs-fixer\s+fix\b(?!.*--dry-run)|(?:^[\s@]*|bin/|\b(?:sail|exec|php)\s+)pint(?=\s|$)(?!.*--test)"
     r"|\b(?:gofmt|gofumpt|goimports|shfmt)\b.*\s-w(?=\s|$)|\bclang-format\b.*\s-i(?=\s|$)"
     # Its letters may stand together: `autopep8 -ir`.
-    r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-[a-z]*i[a-z]*(?=\s|$)"
+    r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-[a-hj-z]*+i[a-z]*+(?=\s|$)"
     r"|\bspotless:apply\b|\bspotlessApply\b|\bktlintFormat\b|\bktlint\b.*\s-F(?=\s|$)"
     r"|\b(?:sqlfluff|markdownlint(?:-cli2)?)\s+fix\b|\b(?:codespell|erlfmt"
     r"|buf\s+format)\b.*\s-w(?=\s|$)"
@@ -197,7 +197,9 @@ _BUILDS_TESTED = re.compile(
 )
 _NO_TESTS = re.compile(r"-x\s+(?:test|check)\b|-D(?:skipTests|maven\.test\.skip)\b")
 _RUN_CALL = re.compile(r"\w+\.run\((.*)\)$")
-_HARMLESS = re.compile(r"\s*\|\|\s*(?:true|exit 0|:)\s*$")
+_HARMLESS = re.compile(r"(?<!\s)\s*+\|\|\s*+(?:true|exit 0|:)\s*+$")
+# What nobody wrote by hand, and what takes long to read.
+_LONGEST_COMMAND = 10_000
 
 _PARTIAL = re.compile(
     r"\s-(?:k|Dtest=\S+)\s|(?:pytest|rspec|phpunit|jest|vitest)\b(?:\s+-\S+)*"
@@ -342,7 +344,7 @@ def changes_files(runs: str) -> bool:
 
 
 def _changes_what_it_reads(command: str) -> bool:
-    if _mends_files(command):
+    if len(command) > _LONGEST_COMMAND or _mends_files(command):
         return True
     words = without_prefix(_spell_call(command))
     if _ALWAYS_FORMATS.match(words):
@@ -530,7 +532,9 @@ def find_purpose(command: str) -> str | None:
     """lint, typecheck, test or build; None where the command is for something else, or cannot be
     run as written.
     """
-    if _NOT_A_RUN.search(command) or "${{" in command or _mends_files(command):
+    if len(command) > _LONGEST_COMMAND or "${{" in command:
+        return None
+    if _NOT_A_RUN.search(command) or _mends_files(command):
         return None
     rest = without_prefix(strip_excuse(command))
     if script := _SCRIPT.match(rest) or _SERVICE.match(rest):

@@ -38,8 +38,14 @@ _ADDS = frozenset({"add", "merge"})
 # A record for people: "table audit_log", "model AuditEntry", "model MailLog".
 _LOG = re.compile(r"(?i:audit)|(?:_|\b)logs?$|[a-z]Log$")
 
-
-_DEAD = re.compile(r"dead|fail|buried|parked|quarantin|poison|rejected", re.IGNORECASE)
+# "table failed_jobs", "model DeadLetter", "table deadletters"; neither "deadlines" nor "Failover".
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_WORK = r"(?:job|task|message|event|letter|delivery|deliverie|item)"
+_DEAD = re.compile(
+    rf"(?:dead|fail(?:s|ed|ing|ures?)?|buried|quarantined?|poison(?:ed)?|rejected)(?:{_WORK}s?)?"
+)
+# A car is parked as well.
+_PARKED = re.compile(rf"parked(?: {_WORK}s?)?$|parked{_WORK}s?$")
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,10 @@ class Memory:
 
 def is_dead_letter(name: str) -> bool:
     """Whether a table's name says that what is given up lies there."""
-    return _DEAD.search(name) is not None
+    words = [word.lower() for word in _WORD.findall(name)]
+    if any(_DEAD.fullmatch(word) for word in words):
+        return True
+    return _PARKED.search(" ".join(words)) is not None
 
 
 def find_memories(bodies: Iterable[Definition], calls: Iterable[Call]) -> tuple[Memory, ...]:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 # `class FeedDownloader` of a file with jobs; `new Worker("mail", sendWelcome, ...)`.
 _HANDLERS = {
-    "sidekiq": re.compile(r"^\s*class\s+([A-Z]\w*(?:::\w+)*)", re.MULTILINE),
-    "bullmq": re.compile(r"\bnew\s+Worker\b[^(]*\(\s*[^,()]+,\s*([A-Za-z_$][\w$]*)\s*[,)]"),
+    "sidekiq": re.compile(r"^[ \t]*+class\s+([A-Z]\w*(?:::\w+)*)", re.MULTILINE),
+    "bullmq": re.compile(
+        r"\bnew\s+Worker\b[^(]{0,200}\(\s*+[^,()]{1,200},\s*+([A-Za-z_$][\w$]*+)\s*[,)]"
+    ),
 }
 # Names that a finding tells of.
 _MOST_NAMED = 3
