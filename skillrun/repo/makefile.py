@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -109,7 +110,7 @@ def _note_stops(text: str, variables: dict[str, str]) -> None:
     """
     depth = 0
     lines = text.splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in itertools.zip_longest(lines, lines[1:], fillvalue=""):
         needed, stops = _IF_NOT_SET.match(line), _ERROR.match(following)
         if needed and stops and depth == 0:
             key = _STOPS

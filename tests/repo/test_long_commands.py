@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from skillrun.repo.makefile import make_recipes
 from skillrun.repo.shell import changes_files, find_purpose, strip_excuse
 from skillrun.skills.job_worker.readings import foreign_jobs
 
@@ -54,3 +55,7 @@ def test_odd_files_of_other_languages_take_no_time(library: str, text: str) -> N
 def test_a_worker_over_several_lines_is_found() -> None:
     text = "new Worker<Mail,\n  Sent>(\n  'mail',\n  sendWelcome,\n)"
     assert foreign_jobs._HANDLERS["bullmq"].findall(text) == ["sendWelcome"]
+
+
+def test_an_empty_makefile_has_no_recipes() -> None:
+    assert not list(make_recipes("Makefile", lambda _name: ""))

@@ -85,7 +85,8 @@ def test_what_the_base_says_of_production_is_not_asked_again() -> None:
     """How a person accepts such a switch: the base's spec sets the variable."""
     said = shop()
     spec = ".skillrun/jobs/send-receipt.yaml"
-    said[spec] = said[spec].replace("env: {", 'env: {PAUSED: "no", ')
+    assert "  env:\n" in said[spec]
+    said[spec] = said[spec].replace("  env:\n", '  env:\n    PAUSED: "no"\n')
     asks = tasks(imports="import os", first='if os.getenv("PAUSED") == "yes":\n    return')
     assert list_settings(diff(said, {**said, **asks})) == []
 
